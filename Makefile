@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
+# Tandem. `sudo make demo` shows it, `sudo make check` tests it; both install
+# what they need first. A new .c file needs no edit here: a program is its folder,
+# a test is its file.
+
+VARIANT    ?= release
+B          ?= build/$(VARIANT)
+PREFIX     ?= /usr
+SYSCONFDIR ?= /etc
+DESTDIR    ?=
+JOBS       ?= 2
+SECONDS_EACH ?= 30
+VERSION    := 0.1.0
+
+# One thing per variant: what is different about it.
+FLAGS_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+FLAGS_asan    := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FLAGS_fuzz    := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined -fsanitize=fuzzer-no-link
+LINK_release  := -pie -Wl,-z,relro,-z,now
+LINK_asan     := -fsanitize=address,undefined
+LINK_fuzz     := -fsanitize=address,undefined
+ifeq ($(VARIANT),fuzz)
+CC := clang-14
+endif
+
+CPPFLAGS += -I. -D_GNU_SOURCE -DOPENSSL_API_COMPAT=0x30000000L -DTANDEM_VERSION='"$(VERSION)"' -MMD -MP
+CFLAGS   += -std=c11 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wno-unused-parameter $(FLAGS_$(VARIANT))
+LDFLAGS  += $(LINK_$(VARIANT))
+LDLIBS   := -luv -lconfuse -lssl -lcrypto -ljansson -lexpat -lhttp_parser -loath -lcrypt -lnftables -lmnl -lseccomp -lcap-ng
+
+PROGRAMS := vpnd ctl
+MAINS    := vpnd/vpnd.c ctl/vpnctl.c
+
+src       = $(sort $(shell find $(1) -name '*.c'))
+obj       = $(patsubst %.c,$(B)/obj/%.o,$(1))
+# Everything but the main()s, so that a test links just what it uses.
+lib_src  := $(filter-out $(MAINS),$(call src,common $(PROGRAMS)))
+unit_src := $(wildcard tests/unit/*.c)
+fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
+perf_src := $(wildcard tests/perf/*.c)
+units    := $(unit_src:tests/unit/%.c=$(B)/unit/%.t)
+fuzzers  := $(fuzz_src:tests/fuzz/%.c=$(B)/fuzz/%)
+perfs    := $(perf_src:tests/perf/%.c=$(B)/perf/%)
+
+.PHONY: all check unit system asan fuzz lint demo install uninstall clean deps format
+all: $(B)/bin/vpnd $(B)/bin/vpnctl
+
+$(B)/lib.a: $(call obj,$(lib_src))
+	@rm -f $@; ar rcs $@ $^
+$(B)/bin/vpnd: $(call obj,vpnd/vpnd.c) $(B)/lib.a
+$(B)/bin/vpnctl: $(call obj,ctl/vpnctl.c) $(B)/lib.a
+$(B)/bin/%:
+	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(B)/unit/%.t: $(B)/obj/tests/unit/%.o $(B)/lib.a
+	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(B)/lib.a
+	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+$(B)/perf/%: $(B)/obj/tests/perf/%.o $(B)/lib.a
+	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D); echo "  CC $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+.SECONDARY:
