@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* config.h -- the configuration: loaded once, cross-checked, then const.
+ *
+ * Two libconfuse texts: tandem.conf (the service; the same on both nodes of a
+ * pair) and node.conf (this node: name, uplinks). Every option is one row of
+ * schema.c. All mistakes are reported at once, each with file, line, setting
+ * and rule; warnings likewise, but they do not refuse.
+ *
+ * Ownership: config_load gives, config_free ends. Nothing in it changes later.
+ * Errors: 0 or E_INVAL with at least one error in the report.
+ */
+#ifndef VPND_CONFIG_CONFIG_H
+#define VPND_CONFIG_CONFIG_H
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	CONFIG_WANS = 2,
+	CONFIG_DNS = 8,
+	CONFIG_ROUTES = 256,  /* split destinations, both families together */
+	CONFIG_DOMAINS = 256, /* dynamic client routing */
+	CONFIG_GROUPS = 32,
+	CONFIG_BANNER = 4096,
+	CONFIG_TEXT_MAX = 256 * 1024, /* bytes of one file */
+};
+
+struct prefix4 {
+	struct in_addr addr; /* host bits zero */
+	uint8_t len;
+};
+struct prefix6 {
+	struct in6_addr addr;
+	uint8_t len;
+};
+
+enum uplink_type { UPLINK_WIRED, UPLINK_CELLULAR };
+enum routing_mode { ROUTING_FULL, ROUTING_EXCLUDE, ROUTING_INCLUDE };
+enum tls_max { TLS_MAX_12, TLS_MAX_13 };
+
+/* One uplink (node.conf). ifname "" = the interface of the default route,
+ * found by the parent at start. */
+struct config_wan {
+	char name[16]; /* "wan1", "wan2" */
+	char ifname[IF_NAMESIZE];
+	enum uplink_type type;
+	bool service; /* clients may connect here */
+	bool nat;     /* masquerade what leaves here from the client subnet */
+};
+
+struct config_route {
+	sa_family_t family; /* AF_INET or AF_INET6 */
+	struct prefix4 v4;
+	struct prefix6 v6;
+};
+
+struct config_group {
+	char name[64];
+	char label[64];
+};
+
+struct config {
+	/* node.conf */
+	char node_name[64]; /* default: the host name */
+	struct config_wan wan[CONFIG_WANS];
+	unsigned n_wan; /* at least 1: "wan1" on the default route's interface */
+
+	/* server */
+	bool enabled;
+	uint16_t port;
+	unsigned workers; /* 0: one per core */
+	enum tls_max tls_max;
+	char hostname[254]; /* "" if not set */
+	char certificate_file[256], key_file[256]; /* both or neither */
+	unsigned session_limit; /* effective: number or model, default 1500 */
+	char model[16];
+	unsigned user_sessions; /* sessions per user, 0: no limit */
+
+	/* client connection */
+	char banner[CONFIG_BANNER]; /* "" none */
+	char profile_file[256];     /* "" generated when hostname is set */
+	char profile_alias[64];
+	bool local_lan_access; /* profile allows it */
+	struct config_group group[CONFIG_GROUPS];
+	unsigned n_group; /* 0: no group list */
+
+	/* addressing and routing */
+	struct prefix4 pool4; /* always set; default 10.200.0.0/20 */
+	struct prefix6 pool6; /* len 0: none */
+	struct in_addr dns4[CONFIG_DNS];
+	struct in6_addr dns6[CONFIG_DNS];
+	unsigned n_dns4, n_dns6;
+	char suffix[254];
+	enum routing_mode routing;
+	struct config_route route[CONFIG_ROUTES];
+	unsigned n_route;
+	bool client_bypass; /* the family without an address goes outside */
+	bool tunnel_all_dns;
+
+	/* timers, seconds */
+	unsigned session_timeout_s; /* 1 .. 921600 (256 hours), default 8 hours */
+	unsigned idle_timeout_s;    /* 0: never */
+	unsigned dpd_s, dpd_mobile_s;
+	unsigned keepalive_s;
+	unsigned rekey_s;        /* 0: never; method is new-tunnel */
+	unsigned disconnected_s; /* a session without connection is kept so long */
+	unsigned mtu;            /* upper bound of the tunnel MTU, bytes */
+
+	/* authentication */
+	unsigned login_timeout_s; /* one TLS connection's whole login */
+	unsigned max_attempts;    /* wrong passwords per login */
+
+	bool log_debug;
+};
+
+/* One finding. setting is a path like "addressing.subnet". */
+struct config_finding {
+	bool is_warning;
+	char file[128];
+	unsigned line; /* 0 when it belongs to no line */
+	char setting[96];
+	char text[256]; /* rule and remedy; verbatim where the requirements give one */
+};
+
+struct config_report {
+	struct config_finding *finding; /* owned; config_report_free */
+	size_t n, n_error;
+};
+
+/* Parse and cross-check both texts; either may be NULL (absent file). The
+ * names are only for messages. *out is NULL on error. */
+int config_load(struct config **out, const char *name, const char *text,
+                const char *node_name, const char *node_text,
+                struct config_report *report);
+void config_free(struct config *c);
+void config_report_free(struct config_report *r);
+
+/* Read a whole file, bounded by CONFIG_TEXT_MAX. *text is NULL with rc 0 when
+ * it does not exist. The caller frees. */
+int config_read(const char *path, char **text);
+
+/* Checks that need the file system: certificate, key and profile files exist,
+ * the profile is a VPN profile. Only parent and `vpnd -t` call it. */
+int config_check_files(const struct config *c, struct config_report *report);
+
+/* One line per option: path, type, range, unit, default, reload effect. As text
+ * (json false) or a JSON array. */
+void config_explain(void (*line)(void *arg, const char *text), void *arg, bool json);
+
+#endif
