@@ -8,8 +8,10 @@
 
 #include "ctl/table.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { VALUE_TEXT = 512 };
 
@@ -168,6 +170,113 @@ print_object(const struct ctl *c, const json_t *o)
 	}
 }
 
+static long long
+number_of(const json_t *o, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(o, key));
+}
+
+__attribute__((format(printf, 2, 3))) static void
+print_status(const char *label, const char *fmt, ...)
+{
+	char text[VALUE_TEXT];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	print_field(label, text);
+}
+
+static void
+status_head(const struct ctl *c, const json_t *o)
+{
+	const char *node = text_of(o, "node"), *version = text_of(o, "version");
+	bool is_off = json_is_false(json_object_get(o, "enabled"));
+	const char *colour = is_off ? "\033[31m" : "\033[32m";
+	char up[FORMAT_TEXT];
+
+	format_duration((uint64_t)number_of(o, "uptime_s"), up);
+	printf("tandem %s on %s: %s%s%s", version ? version : "?", node ? node : "?",
+	       c->has_colour ? colour : "", is_off ? "switched off" : "serving",
+	       c->has_colour ? "\033[0m" : "");
+	/* Without the parent's part there is no uptime: say so, do not show 0. */
+	if (json_object_get(o, "uptime_s") != NULL)
+		printf(", up %s\n", up);
+	else
+		printf("; the parent process did not answer\n");
+}
+
+static void
+status_listeners(const json_t *listeners)
+{
+	size_t i;
+	json_t *l;
+
+	json_array_foreach(listeners, i, l)
+	{
+		const char *wan = text_of(l, "wan"), *ifname = text_of(l, "interface");
+		print_status(i == 0 ? "listening" : "", "%s on %s, IPv%lld, TCP and UDP port %lld",
+		             wan ? wan : "?", ifname ? ifname : "?", number_of(l, "family"),
+		             number_of(l, "port"));
+	}
+}
+
+/* Of the sessions that are connected, how many have their DTLS channel. */
+static void
+status_dtls(struct ctl *c)
+{
+	json_t *answer, *s;
+	size_t i, n_dtls = 0, n = 0;
+
+	if (ctl_ask(c, json_pack("{ss}", "cmd", "sessions"), 30, &answer) != CTL_OK)
+		return;
+	json_array_foreach(json_object_get(answer, "sessions"), i, s)
+	{
+		const char *channel = text_of(s, "channel");
+		n_dtls += channel != NULL && strcmp(channel, "dtls") == 0;
+		n += channel != NULL && strcmp(channel, "none") != 0;
+	}
+	if (n > 0)
+		print_status("over DTLS", "%zu of %zu (%zu %%)", n_dtls, n, n_dtls * 100 / n);
+	json_decref(answer);
+}
+
+/* One screen. What is not known here is printed below by the general rule. */
+static void
+print_answer(struct ctl *c, json_t *o)
+{
+	static const char *const shown[] = { "ok", "version", "node", "enabled", "uptime_s",
+		                             "config", "config_generation", "listeners",
+		                             "certificate", "sessions", "pool", "processes" };
+	const json_t *cert = json_object_get(o, "certificate");
+	const json_t *sessions = json_object_get(o, "sessions");
+	const json_t *pool = json_object_get(o, "pool");
+	const json_t *config = json_object_get(o, "config");
+	const json_t *processes = json_object_get(o, "processes");
+
+	status_head(c, o);
+	status_listeners(json_object_get(o, "listeners"));
+	if (cert != NULL)
+		print_status("certificate", "%s, %s, valid until %s",
+		             text_of(cert, "source") ? text_of(cert, "source") : "?",
+		             text_of(cert, "key") ? text_of(cert, "key") : "?",
+		             text_of(cert, "not_after") ? text_of(cert, "not_after") : "?");
+	print_status("configuration", "generation %lld, hash %s", number_of(config, "generation"),
+	             text_of(config, "hash") ? text_of(config, "hash") : "?");
+	print_status("sessions", "%lld connected, %lld away; %lld of %lld places taken",
+	             number_of(sessions, "connected"), number_of(sessions, "away"),
+	             number_of(sessions, "places"), number_of(sessions, "limit"));
+	status_dtls(c);
+	print_status("addresses", "%lld of %lld in use", number_of(pool, "used"),
+	             number_of(pool, "size"));
+	if (all_objects(processes))
+		print_rows(c, processes);
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+		json_object_del(o, shown[i]);
+	print_object(c, o);
+}
+
 static int
 cmd_status(struct ctl *c, struct args *a)
 {
@@ -177,7 +286,7 @@ cmd_status(struct ctl *c, struct args *a)
 		return CTL_USAGE;
 	int rc = ctl_ask(c, json_pack("{ss}", "cmd", "status"), 10, &answer);
 	if (rc == CTL_OK && !c->is_json)
-		print_object(c, answer);
+		print_answer(c, answer);
 	json_decref(answer);
 	return rc;
 }
@@ -198,7 +307,7 @@ print_sessions(const struct ctl *c, const json_t *sessions)
 		{ "IN", true },       { "OUT", true },
 	};
 	static const char *const keys[] = { "id",       "user",       "addr4",  "addr6",
-		                            "source",   "platform",   "channel", "duration_s",
+		                            "source",   "device",     "channel", "duration_s",
 		                            "idle_s",   "rx_bytes",   "tx_bytes" };
 	enum { N = sizeof(keys) / sizeof(keys[0]) };
 	struct table t;

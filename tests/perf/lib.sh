@@ -112,6 +112,7 @@ ocserv_start() {
 	END
 	ocserv -f -c "$PERF/oc/conf" >"$PERF/oc/log" 2>&1 &
 	SERVER_PID=$!
+	disown
 	await_port $SERVER_PID || { tail -20 "$PERF/oc/log" >&2; die "ocserv does not listen"; }
 }
 
@@ -129,6 +130,7 @@ vpnd_start() {
 	"$TANDEM_BIN/vpnd" -f "$PERF/vpnd/conf" -n "$PERF/vpnd/node.conf" \
 		-s "$PERF/vpnd/state" -r "$PERF/vpnd/run" >"$PERF/vpnd/log" 2>&1 &
 	SERVER_PID=$!
+	disown
 	await_port $SERVER_PID || { tail -20 "$PERF/vpnd/log" >&2; die "vpnd does not listen"; }
 	for i in $(seq 50); do
 		"$TANDEM_BIN/vpnctl" -S "$PERF/vpnd/run/vpnd.sock" user add $NAME --hash "$HASH" \
@@ -146,13 +148,16 @@ server_start() { # vpnd | ocserv
 }
 
 server_stop() {
+	local pid
 	kill -TERM $SERVER_PID 2>/dev/null
-	for _ in $(seq 100); do
+	for _ in $(seq 50); do
 		kill -0 $SERVER_PID 2>/dev/null || break
 		sleep 0.1
 	done
-	kill -KILL $SERVER_PID 2>/dev/null
-	wait $SERVER_PID 2>/dev/null
+	# ocserv waits for its workers longer than we do.
+	for pid in $(tree_pids); do
+		kill -KILL "$pid" 2>/dev/null
+	done
 	for _ in $(seq 100); do
 		[ -z "$(ss -Hltn "sport = :$PORT")" ] && break
 		sleep 0.1

@@ -635,8 +635,10 @@ target_open(struct target *t, char **argv)
 	SSL_CTX_set_session_cache_mode(t->tls, SSL_SESS_CACHE_OFF);
 	t->dtls = SSL_CTX_new(DTLS_client_method());
 	SSL_CTX_set_cipher_list(t->dtls, "AES256-GCM-SHA384");
+	/* ocserv's answer to this resumption has no renegotiation_info. */
 	SSL_CTX_set_options(t->dtls, SSL_OP_NO_TICKET | SSL_OP_NO_QUERY_MTU |
-	                                     SSL_OP_NO_EXTENDED_MASTER_SECRET);
+	                                     SSL_OP_NO_EXTENDED_MASTER_SECRET |
+	                                     SSL_OP_LEGACY_SERVER_CONNECT);
 }
 
 int
