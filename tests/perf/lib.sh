@@ -126,6 +126,9 @@ vpnd_start() {
 	  certificate = "$PERF/cert.pem"
 	  key = "$PERF/key.pem"
 	}
+	client_connection {
+	  dpd = 30
+	}
 	END
 	"$TANDEM_BIN/vpnd" -f "$PERF/vpnd/conf" -n "$PERF/vpnd/node.conf" \
 		-s "$PERF/vpnd/state" -r "$PERF/vpnd/run" >"$PERF/vpnd/log" 2>&1 &
