@@ -137,7 +137,7 @@ lab_down(void)
 	rmdir(lab.path);
 }
 
-static void
+__attribute__((unused)) static void
 lab_wait(unsigned s)
 {
 	lab.now.mono_ms += s * 1000ull;

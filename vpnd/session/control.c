@@ -24,6 +24,7 @@ struct client {
 	uv_pipe_t pipe;
 	struct control *c;
 	bool is_used, is_closing, is_waiting, follows;
+	bool is_taking; /* in take_lines: an answer may come from within */
 	char filter[256]; /* of a follower; "" = all */
 	uint64_t active_ms;
 	size_t n;
@@ -45,6 +46,7 @@ struct pending {
 
 struct control {
 	uv_pipe_t listener;
+	bool has_waiting; /* a client that found no place: accepted when one is free */
 	const struct control_host *host;
 	uint32_t next_id;
 	struct pending pending[PENDING_MAX];
@@ -58,6 +60,8 @@ struct write {
 
 /* ---- one client ---- */
 
+static void on_connection(uv_stream_t *listener, int status);
+
 static void
 on_closed(uv_handle_t *h)
 {
@@ -65,6 +69,8 @@ on_closed(uv_handle_t *h)
 
 	OPENSSL_cleanse(k->in, sizeof(k->in)); /* password hashes pass here */
 	k->is_used = k->is_closing = false;
+	if (k->c->has_waiting)
+		on_connection((uv_stream_t *)&k->c->listener, 0);
 }
 
 static void
@@ -643,6 +649,9 @@ take_lines(struct client *k)
 {
 	char *end;
 
+	if (k->is_taking)
+		return;
+	k->is_taking = true;
 	while (!k->is_waiting && !k->is_closing &&
 	       (end = memchr(k->in, '\n', k->n)) != NULL) {
 		size_t n = (size_t)(end - k->in);
@@ -650,6 +659,7 @@ take_lines(struct client *k)
 		k->n -= n + 1;
 		memmove(k->in, end + 1, k->n);
 	}
+	k->is_taking = false;
 	if (k->n == sizeof(k->in) && !k->is_waiting && !k->is_closing) {
 		refuse(k, "bad_request", "the line is too long");
 		client_close(k);
@@ -779,14 +789,15 @@ on_connection(uv_stream_t *listener, int status)
 
 	if (status < 0)
 		return;
-	/* The last place is for saying that there is none. */
 	for (int i = 0; i < CONTROL_CLIENTS && k == NULL; i++)
 		if (!c->client[i].is_used)
 			k = &c->client[i];
+	/* libuv asks no more until this one is accepted. */
+	c->has_waiting = k == NULL;
 	if (k == NULL)
 		return;
 	k->is_used = true;
-	k->is_closing = k->is_waiting = k->follows = false;
+	k->is_closing = k->is_waiting = k->is_taking = k->follows = false;
 	k->n = 0;
 	k->c = c;
 	k->active_ms = c->host->now(c->host->arg).mono_ms;
@@ -843,7 +854,7 @@ control_open(struct control **out, uv_loop_t *loop, int fd, const struct control
 		rc = uv_pipe_open(&c->listener, fd);
 	c->listener.data = c;
 	if (rc == 0)
-		rc = uv_listen((uv_stream_t *)&c->listener, 16, on_connection);
+		rc = uv_listen((uv_stream_t *)&c->listener, 64, on_connection);
 	if (rc < 0) {
 		free(c);
 		return rc;
