@@ -5,6 +5,7 @@
 #include "common/log.h"
 
 #include <openssl/crypto.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -847,6 +848,8 @@ control_open(struct control **out, uv_loop_t *loop, int fd, const struct control
 	if (c == NULL)
 		return E_NOMEM;
 	c->host = host;
+	/* libuv writes without MSG_NOSIGNAL: a client that left would end us. */
+	signal(SIGPIPE, SIG_IGN);
 	/* Answers to our predecessor's questions must not find ours. */
 	c->next_id = (uint32_t)host->now(host->arg).mono_ms;
 	int rc = uv_pipe_init(loop, &c->listener, 0);
