@@ -46,8 +46,8 @@ on_confuse_error(cfg_t *cfg, const char *fmt, va_list ap)
 	if (hook == NULL || hook->simple_value.number == NULL)
 		return; /* the return code still refuses the text */
 	struct load *l = (struct load *)hook->simple_value.number;
-	report_error(l->report, l->name, cfg->line > 0 ? (unsigned)cfg->line : 0, "",
-	             "syntax: %s", text);
+	report_error(l->report, l->name, cfg->line > 0 ? (unsigned)cfg->line : 0, "syntax",
+	             "%s", text);
 }
 
 /* The rows of one section as libconfuse options, all of them strings: we
@@ -216,7 +216,7 @@ load_text(struct load *l, const char *text)
 	if (rc == CFG_SUCCESS)
 		take_values(l, cfg);
 	else if (l->report->n_error == before)
-		report_error(l->report, l->name, 0, "", "syntax: the file cannot be parsed");
+		report_error(l->report, l->name, 0, "syntax", "the file cannot be parsed");
 	cfg_free(cfg);
 	return 0;
 }
@@ -356,9 +356,14 @@ check_wans(struct load *l)
 	if (!is_served)
 		report_warning(l->report, l->name, 0, "wan",
 		               "no uplink carries the service: nobody can connect");
-	if (c->node_name[0] == '\0' &&
-	    gethostname(c->node_name, sizeof(c->node_name) - 1) < 0)
-		memcpy(c->node_name, "node", sizeof("node"));
+	if (c->node_name[0] == '\0') {
+		const struct option *o = option_find(SECTION_NODE, "name");
+		char host[256] = "";
+
+		(void)gethostname(host, sizeof(host) - 1);
+		if (host[0] == '\0' || o->type->parse(o, host, c) < 0)
+			(void)o->type->parse(o, "node", c);
+	}
 }
 
 /* ---- public */
@@ -375,7 +380,7 @@ config_load(struct config **out, const char *name, const char *text, const char 
 
 	*out = NULL;
 	if (c == NULL) {
-		report_error(report, name, 0, "", "out of memory");
+		report_error(report, name, 0, "file", "out of memory");
 		return E_INVAL;
 	}
 	main_.c = node.c = c;
@@ -388,7 +393,7 @@ config_load(struct config **out, const char *name, const char *text, const char 
 	if (rc == 0 && node_text != NULL)
 		rc = load_text(&node, node_text);
 	if (rc < 0)
-		report_error(report, name, 0, "", "%s", err_text(rc));
+		report_error(report, name, 0, "file", "%s", err_text(rc));
 	/* A file that could not be parsed has no values to check. */
 	if (text == NULL || main_.scan.clean != NULL) {
 		check_server(&main_);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "vpnd/config/scan.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,9 @@
 
 #include "common/err.h"
 #include "vpnd/config/report.h"
+
+/* Room for one line number per option; scan_text asserts that it is enough. */
+enum { SEEN = 64 };
 
 enum token_kind { END, WORD, STRING, PUNCT, BROKEN };
 
@@ -28,7 +32,7 @@ struct scanner {
 	struct config_report *report;
 	struct scan *out;
 	/* Options seen in the section being read, to find the second one. */
-	unsigned seen_line[64];
+	unsigned seen_line[SEEN];
 	bool is_broken; /* syntax: the rest makes no sense */
 };
 
@@ -45,7 +49,8 @@ static void
 broken(struct scanner *p, unsigned line, const char *setting, const char *what)
 {
 	if (!p->is_broken)
-		report_error(p->report, p->name, line, setting, "%s", what);
+		report_error(p->report, p->name, line, *setting ? setting : "syntax", "%s",
+		             what);
 	p->is_broken = true;
 }
 
@@ -313,7 +318,7 @@ take_body(struct scanner *p, const struct section *sec, unsigned instance, unsig
 		next(p);
 		if (sec != NULL) {
 			char word[64];
-			unsigned seen[64];
+			unsigned seen[SEEN];
 
 			copy(p, &name, word, sizeof(word));
 			say_unknown(p, sec, word, name.line);
@@ -353,7 +358,7 @@ title_take(struct scanner *p, const struct section *sec, const struct token *t)
 		             "needs a name, as in %s \"name\" { }: at most %zu bytes%s",
 		             sec->name, sec->title_size - 1,
 		             id == SECTION_WAN ? ", letters, digits, - and _"
-		                               : " on one line, without backslash");
+		                               : " on one line, no quotes, no backslash");
 		return false;
 	}
 	for (size_t i = 0; i < out->n_title; i++)
@@ -473,14 +478,14 @@ bytes_ok(const char *name, const char *text, struct config_report *report)
 	unsigned line = 1;
 
 	if (strlen(text) > CONFIG_TEXT_MAX) {
-		report_error(report, name, 0, "", "the file is larger than %d bytes",
+		report_error(report, name, 0, "file", "the file is larger than %d bytes",
 		             CONFIG_TEXT_MAX);
 		return false;
 	}
 	for (const char *p = text; *p; p++) {
 		line += *p == '\n';
 		if ((*p > 0 && *p < 0x20 && !strchr("\t\r\n", *p)) || *p == 0x7f) {
-			report_error(report, name, line, "",
+			report_error(report, name, line, "file",
 			             "control character 0x%02x: remove it", (unsigned)*p);
 			return false;
 		}
@@ -515,6 +520,7 @@ scan_text(struct scan *out, enum config_file file, const char *name, const char 
 {
 	struct scanner p = { .line = 1, .file = file, .name = name, .report = report };
 
+	assert(config_n_options <= SEEN);
 	*out = (struct scan){ 0 };
 	p.out = out;
 	if (!bytes_ok(name, text, report))

@@ -831,7 +831,8 @@ title_ok(enum config_section section, const char *title)
 	if (n == 0 || n >= config_sections[section].title_size)
 		return false;
 	if (section == SECTION_GROUP)
-		return text_ok(title, false);
+		/* What could not be written back as it was read. */
+		return text_ok(title, false) && strpbrk(title, "\"\\") == NULL;
 	for (; *title; title++)
 		if (!isalnum((unsigned char)*title) && !strchr("_-", *title))
 			return false;
