@@ -48,9 +48,16 @@ blank(struct scanner *p, size_t from, size_t to)
 static void
 broken(struct scanner *p, unsigned line, const char *setting, const char *what)
 {
+	static const char prefix[] = "syntax: ";
+
+	/* Outside of any section the word takes the setting's place. */
+	if (*setting == '\0') {
+		setting = "syntax";
+		if (strncmp(what, prefix, sizeof(prefix) - 1) == 0)
+			what += sizeof(prefix) - 1;
+	}
 	if (!p->is_broken)
-		report_error(p->report, p->name, line, *setting ? setting : "syntax", "%s",
-		             what);
+		report_error(p->report, p->name, line, setting, "%s", what);
 	p->is_broken = true;
 }
 

@@ -458,7 +458,10 @@ subnet4_parse(const struct option *o, const char *text, void *base)
 	/* "This network", loopback, multicast and beyond are nobody's address. */
 	if (first == 0 || first == 127 || first >= 224)
 		return E_INVAL;
-	*(struct prefix4 *)field(o, base) = p;
+	/* By field: padding stays zero, so equal configurations are equal bytes. */
+	struct prefix4 *to = field(o, base);
+	to->addr = p.addr;
+	to->len = p.len;
 	return rc;
 }
 
@@ -484,7 +487,7 @@ static const struct option_type type_subnet4 = { "subnet", false, subnet4_parse,
 static int
 subnet6_parse(const struct option *o, const char *text, void *base)
 {
-	struct prefix6 p = { .len = 0 };
+	struct prefix6 p = { .addr = IN6ADDR_ANY_INIT, .len = 0 };
 	int rc = 0;
 
 	if (*text) {
@@ -495,7 +498,9 @@ subnet6_parse(const struct option *o, const char *text, void *base)
 		    p.addr.s6_addr[0] == 0)
 			return E_INVAL;
 	}
-	*(struct prefix6 *)field(o, base) = p;
+	struct prefix6 *to = field(o, base);
+	to->addr = p.addr;
+	to->len = p.len;
 	return rc;
 }
 
@@ -572,18 +577,19 @@ static int
 route_parse(const struct option *o, const char *text, void *base)
 {
 	struct config *c = base;
-	struct config_route r = { .family = AF_INET };
-	int rc = cidr_parse(AF_INET, text, &r.v4.addr, &r.v4.len);
+	struct config_route *r = &c->route[c->n_route];
+	int rc;
 
-	if (rc < 0) {
-		r = (struct config_route){ .family = AF_INET6 };
-		rc = cidr_parse(AF_INET6, text, &r.v6.addr, &r.v6.len);
-	}
-	if (rc < 0)
-		return E_INVAL;
 	if (c->n_route == CONFIG_ROUTES)
 		return E_LIMIT;
-	c->route[c->n_route++] = r;
+	/* A text that does not parse writes nothing. */
+	if ((rc = cidr_parse(AF_INET, text, &r->v4.addr, &r->v4.len)) >= 0)
+		r->family = AF_INET;
+	else if ((rc = cidr_parse(AF_INET6, text, &r->v6.addr, &r->v6.len)) >= 0)
+		r->family = AF_INET6;
+	else
+		return E_INVAL;
+	c->n_route++;
 	return rc;
 }
 
