@@ -2,6 +2,7 @@
 #include "vpnd/config/config.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <confuse.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,10 +16,13 @@
 #include "vpnd/config/scan.h"
 #include "vpnd/config/schema.h"
 
+/* Room for the options of one section, the hidden one and the end mark. */
+enum { SECTION_OPTIONS = 32 };
+
 /* Verbatim: operators search for these words. */
 static const char no_destination[] =
-        "The AnyConnect traffic destination (Client Routing) must contain at least one "
-        "valid subnet in CIDR format.";
+	"The AnyConnect traffic destination (Client Routing) must contain at least one "
+	"valid subnet in CIDR format.";
 
 /* The parse of one file. */
 struct load {
@@ -46,13 +50,13 @@ on_confuse_error(cfg_t *cfg, const char *fmt, va_list ap)
 	if (hook == NULL || hook->simple_value.number == NULL)
 		return; /* the return code still refuses the text */
 	struct load *l = (struct load *)hook->simple_value.number;
-	report_error(l->report, l->name, cfg->line > 0 ? (unsigned)cfg->line : 0, "syntax",
-	             "%s", text);
+	report_error(l->report, l->name, cfg->line > 0 ? (unsigned)cfg->line : 0,
+		     "syntax", "%s", text);
 }
 
 /* The rows of one section as libconfuse options, all of them strings: we
  * convert ourselves, to be able to go on after a bad value. */
-static size_t
+static void
 section_options(struct load *l, enum config_section id, cfg_opt_t *opts)
 {
 	size_t n = 0;
@@ -62,42 +66,45 @@ section_options(struct load *l, enum config_section id, cfg_opt_t *opts)
 		cfg_opt_t one = CFG_STR(o->name, NULL, CFGF_NODEFAULT);
 		cfg_opt_t list = CFG_STR_LIST(o->name, NULL, CFGF_NODEFAULT);
 
-		if (o->section == id)
-			opts[n++] = o->type->is_list ? list : one;
+		if (o->section != id)
+			continue;
+		assert(n + 2 < SECTION_OPTIONS);
+		opts[n++] = o->type->is_list ? list : one;
 	}
 	opts[n++] = (cfg_opt_t)CFG_SIMPLE_INT(hook_name, &l->hook);
-	opts[n++] = (cfg_opt_t)CFG_END();
-	return n;
+	opts[n] = (cfg_opt_t)CFG_END();
 }
 
 /* ---- values */
 
 static void
 say_bad_value(struct load *l, const struct option *o, const char *path, unsigned line,
-              const char *text)
+	      const char *text)
 {
 	char rule[200];
 
-	if (o->offset == offsetof(struct config, route) && o->section == SECTION_ADDRESSING) {
+	if (o->offset == offsetof(struct config, route) &&
+	    o->section == SECTION_ADDRESSING) {
 		report_error(l->report, l->name, line, path, "%s", no_destination);
 		return;
 	}
 	o->type->rule(o, rule, sizeof(rule));
-	report_error(l->report, l->name, line, path, "\"%.48s%s\" is not allowed: must be %s",
-	             o->is_secret ? "(hidden)" : text,
-	             !o->is_secret && strlen(text) > 48 ? "..." : "", rule);
+	report_error(l->report, l->name, line, path,
+		     "\"%.48s%s\" is not allowed: must be %s",
+		     o->is_secret ? "(hidden)" : text,
+		     !o->is_secret && strlen(text) > 48 ? "..." : "", rule);
 }
 
 static void
 take_option(struct load *l, cfg_t *sec, const struct option *o, unsigned instance,
-            const char *title, void *base)
+	    const char *title, void *base)
 {
 	unsigned n = cfg_size(sec, o->name);
 	char path[96];
 
 	if (title != NULL)
-		snprintf(path, sizeof(path), "%s.%s.%s", config_sections[o->section].name,
-		         title, o->name);
+		snprintf(path, sizeof(path), "%s.%s.%s",
+			 config_sections[o->section].name, title, o->name);
 	else
 		option_path(o, path, sizeof(path));
 	for (unsigned i = 0; i < n && l->report->n <= REPORT_MAX; i++) {
@@ -108,29 +115,28 @@ take_option(struct load *l, cfg_t *sec, const struct option *o, unsigned instanc
 			continue;
 		scan_unmask(text);
 		switch (o->type->parse(o, text, base)) {
-		case 0:
-			break;
+		case 0: break;
 		case 1:
-			report_warning(l->report, l->name, line, path,
-			               "%s has bits set outside of its mask: they are ignored",
-			               text);
+			report_warning(
+				l->report, l->name, line, path,
+				"%s has bits set outside of its mask: they are ignored",
+				text);
 			break;
 		case E_LIMIT: {
 			char rule[200];
 			o->type->rule(o, rule, sizeof(rule));
 			report_error(l->report, l->name, line, path,
-			             "too many: must be %s", rule);
+				     "too many: must be %s", rule);
 			return;
 		}
-		default:
-			say_bad_value(l, o, path, line, text);
+		default: say_bad_value(l, o, path, line, text);
 		}
 	}
 }
 
 static void
 take_section(struct load *l, cfg_t *sec, enum config_section id, unsigned instance,
-             const char *title, void *base)
+	     const char *title, void *base)
 {
 	for (size_t i = 0; i < config_n_options; i++)
 		if (config_options[i].section == id)
@@ -177,7 +183,7 @@ take_values(struct load *l, cfg_t *cfg)
 			sec = cfg_getnsec(cfg, s->name, t->instance);
 			if (sec != NULL)
 				take_section(l, sec, id, t->instance, t->text,
-				             titled_new(l->c, id, t->text));
+					     titled_new(l->c, id, t->text));
 		}
 	}
 }
@@ -185,7 +191,7 @@ take_values(struct load *l, cfg_t *cfg)
 static int
 load_text(struct load *l, const char *text)
 {
-	cfg_opt_t opts[SECTIONS][24], top[SECTIONS + 2];
+	cfg_opt_t opts[SECTIONS][SECTION_OPTIONS], top[SECTIONS + 2];
 	size_t n = 0;
 	cfg_t *cfg;
 	int rc;
@@ -201,7 +207,7 @@ load_text(struct load *l, const char *text)
 
 		if (s->file != l->file)
 			continue;
-		(void)section_options(l, id, opts[id]);
+		section_options(l, id, opts[id]);
 		top[n++] = s->is_titled ? many : one;
 	}
 	top[n++] = (cfg_opt_t)CFG_SIMPLE_INT(hook_name, &l->hook);
@@ -216,7 +222,8 @@ load_text(struct load *l, const char *text)
 	if (rc == CFG_SUCCESS)
 		take_values(l, cfg);
 	else if (l->report->n_error == before)
-		report_error(l->report, l->name, 0, "syntax", "the file cannot be parsed");
+		report_error(l->report, l->name, 0, "syntax",
+			     "the file cannot be parsed");
 	cfg_free(cfg);
 	return 0;
 }
@@ -225,7 +232,8 @@ load_text(struct load *l, const char *text)
 
 /* Where an option stands, for a finding about it. */
 static unsigned
-line_of(const struct load *l, enum config_section id, const char *name, unsigned instance)
+line_of(const struct load *l, enum config_section id, const char *name,
+	unsigned instance)
 {
 	return scan_line(&l->scan, option_find(id, name), instance, 0);
 }
@@ -238,30 +246,34 @@ check_server(struct load *l)
 	bool has_cert = c->certificate_file[0], has_key = c->key_file[0];
 
 	if (has_cert && !has_key)
-		report_error(l->report, l->name, line_of(l, SECTION_SERVER, "certificate", 0),
-		             "server.certificate",
-		             "a certificate needs its key: set server.key too, or neither");
+		report_error(
+			l->report, l->name,
+			line_of(l, SECTION_SERVER, "certificate", 0),
+			"server.certificate",
+			"a certificate needs its key: set server.key too, or neither");
 	if (has_key && !has_cert)
-		report_error(l->report, l->name, line_of(l, SECTION_SERVER, "key", 0),
-		             "server.key",
-		             "a key needs its certificate: set server.certificate too, or "
-		             "neither");
+		report_error(
+			l->report, l->name, line_of(l, SECTION_SERVER, "key", 0),
+			"server.key",
+			"a key needs its certificate: set server.certificate too, or "
+			"neither");
 	if (c->model[0]) {
 		if (limit_line)
-			report_error(l->report, l->name,
-			             line_of(l, SECTION_SERVER, "model", 0), "server.model",
-			             "give server.session_limit or server.model, not both");
+			report_error(
+				l->report, l->name,
+				line_of(l, SECTION_SERVER, "model", 0), "server.model",
+				"give server.session_limit or server.model, not both");
 		c->session_limit = model_limit(c->model, NULL);
 	}
 	/* Network, broadcast and our own address are not leased. */
 	unsigned long room = (1UL << (32 - c->pool4.len)) - 3;
 	if (room < c->session_limit)
 		report_warning(l->report, l->name,
-		               line_of(l, SECTION_ADDRESSING, "subnet", 0),
-		               "addressing.subnet",
-		               "has %lu client addresses, fewer than the limit of %u "
-		               "sessions: choose a larger subnet or a lower limit",
-		               room, c->session_limit);
+			       line_of(l, SECTION_ADDRESSING, "subnet", 0),
+			       "addressing.subnet",
+			       "has %lu client addresses, fewer than the limit of %u "
+			       "sessions: choose a larger subnet or a lower limit",
+			       room, c->session_limit);
 }
 
 static bool
@@ -281,27 +293,31 @@ check_routing(struct load *l)
 
 	if (c->routing == ROUTING_FULL) {
 		if (c->n_route > 0)
-			report_warning(l->report, l->name, dest, "addressing.destinations",
-			               "has no effect while addressing.routing is all");
+			report_warning(l->report, l->name, dest,
+				       "addressing.destinations",
+				       "has no effect while addressing.routing is all");
 		return;
 	}
 	/* With values and no route each value was reported where it stands. */
 	if (c->n_route == 0 && !has_values)
 		report_error(l->report, l->name, mode, "addressing.destinations", "%s",
-		             no_destination);
+			     no_destination);
 	for (unsigned i = 0; i < c->n_route; i++) {
 		if (!is_local_lan(&c->route[i]))
 			continue;
 		unsigned line = scan_line(&l->scan, o, 0, i);
 		if (c->routing == ROUTING_INCLUDE)
-			report_warning(l->report, l->name, line, "addressing.destinations",
-			               "0.0.0.0/32 means the client's own network and only in "
-			               "routing exclude: remove it");
+			report_warning(
+				l->report, l->name, line, "addressing.destinations",
+				"0.0.0.0/32 means the client's own network and only in "
+				"routing exclude: remove it");
 		else if (!c->local_lan_access)
-			report_warning(l->report, l->name, line,
-			               "client_connection.local_lan_access",
-			               "0.0.0.0/32 lets clients reach their local network only if "
-			               "the profile allows it: set local_lan_access = true");
+			report_warning(
+				l->report, l->name, line,
+				"client_connection.local_lan_access",
+				"0.0.0.0/32 lets clients reach their local network "
+				"only if "
+				"the profile allows it: set local_lan_access = true");
 		break;
 	}
 }
@@ -333,29 +349,34 @@ check_wans(struct load *l)
 		if (w->type == UPLINK_CELLULAR && w->service) {
 			if (line)
 				report_error(l->report, l->name, line, path,
-				             "a cellular uplink never carries the service: set "
-				             "service = false");
+					     "a cellular uplink never carries the "
+					     "service: set "
+					     "service = false");
 			else
-				report_warning(l->report, l->name,
-				               line_of(l, SECTION_WAN, "type", i), path,
-				               "a cellular uplink never carries the service: "
-				               "off here");
+				report_warning(
+					l->report, l->name,
+					line_of(l, SECTION_WAN, "type", i), path,
+					"a cellular uplink never carries the service: "
+					"off here");
 			w->service = false;
 		}
 		is_served |= w->service;
 		for (unsigned j = 0; j < i; j++)
 			if (strcmp(c->wan[j].ifname, w->ifname) == 0) {
-				snprintf(path, sizeof(path), "wan.%s.interface", w->name);
+				snprintf(path, sizeof(path), "wan.%s.interface",
+					 w->name);
 				report_error(l->report, l->name,
-				             line_of(l, SECTION_WAN, "interface", i), path,
-				             "same interface as wan \"%s\"%s: give each its own",
-				             c->wan[j].name,
-				             w->ifname[0] ? "" : " (both have none)");
+					     line_of(l, SECTION_WAN, "interface", i),
+					     path,
+					     "same interface as wan \"%s\"%s: give "
+					     "each its own",
+					     c->wan[j].name,
+					     w->ifname[0] ? "" : " (both have none)");
 			}
 	}
 	if (!is_served)
 		report_warning(l->report, l->name, 0, "wan",
-		               "no uplink carries the service: nobody can connect");
+			       "no uplink carries the service: nobody can connect");
 	if (c->node_name[0] == '\0') {
 		const struct option *o = option_find(SECTION_NODE, "name");
 		char host[256] = "";
@@ -369,11 +390,15 @@ check_wans(struct load *l)
 /* ---- public */
 
 int
-config_load(struct config **out, const char *name, const char *text, const char *node_name,
-            const char *node_text, struct config_report *report)
+config_load(struct config **out, const char *name, const char *text,
+	    const char *node_name, const char *node_text, struct config_report *report)
 {
-	struct load main_ = { .file = CONFIG_FILE_MAIN, .name = name, .report = report };
-	struct load node = { .file = CONFIG_FILE_NODE, .name = node_name, .report = report };
+	struct load main_ = { .file = CONFIG_FILE_MAIN,
+			      .name = name,
+			      .report = report };
+	struct load node = { .file = CONFIG_FILE_NODE,
+			     .name = node_name,
+			     .report = report };
 	struct config *c = calloc(1, sizeof(*c));
 	size_t errors = report->n_error;
 	int rc = 0;

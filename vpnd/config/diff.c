@@ -24,7 +24,7 @@ title(enum config_section id, const void *base)
 {
 	return id == SECTION_GROUP ? ((const struct config_group *)base)->name
 	       : id == SECTION_WAN ? ((const struct config_wan *)base)->name
-	                           : "";
+				   : "";
 }
 
 static const void *
@@ -60,7 +60,7 @@ value_text(const struct option *o, const void *base)
 /* One option of one section; either side may be missing. 1: differs. */
 static int
 compare(const struct option *o, const void *was, const void *is,
-        void (*change)(void *, const struct config_change *), void *arg)
+	void (*change)(void *, const struct config_change *), void *arg)
 {
 	const char *name = title(o->section, is ? is : was);
 	char path[160], *a = NULL, *b = NULL;
@@ -71,13 +71,14 @@ compare(const struct option *o, const void *was, const void *is,
 		return E_NOMEM;
 	}
 	if (!a || !b || strcmp(a, b) != 0) {
-		snprintf(path, sizeof(path), "%s%s%s.%s", config_sections[o->section].name,
-		         *name ? "." : "", name, o->name);
+		snprintf(path, sizeof(path), "%s%s%s.%s",
+			 config_sections[o->section].name, *name ? "." : "", name,
+			 o->name);
 		change(arg, &(struct config_change){
-		                    .path = path,
-		                    .was = a && o->is_secret ? "(secret)" : a,
-		                    .is = b && o->is_secret ? "(secret)" : b,
-		                    .effect = o->effect });
+				    .path = path,
+				    .was = a && o->is_secret ? "(secret)" : a,
+				    .is = b && o->is_secret ? "(secret)" : b,
+				    .effect = o->effect });
 		rc = 1;
 	}
 	free(a);
@@ -87,7 +88,7 @@ compare(const struct option *o, const void *was, const void *is,
 
 int
 config_diff(const struct config *was, const struct config *is,
-            void (*change)(void *arg, const struct config_change *ch), void *arg)
+	    void (*change)(void *arg, const struct config_change *ch), void *arg)
 {
 	int n = 0, rc;
 
@@ -145,7 +146,8 @@ put_option(FILE *f, const struct config *c, const struct option *o, const void *
 	fprintf(f, "\t%s = ", o->name);
 	if (o->type->is_list) {
 		fputc('{', f);
-		for (unsigned i = 0; o->type->print(o, base, i, one, sizeof(one)); i++) {
+		for (unsigned i = 0; o->type->print(o, base, i, one, sizeof(one));
+		     i++) {
 			fputs(i ? ", " : " ", f);
 			put_quoted(f, one);
 		}

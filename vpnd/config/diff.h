@@ -20,7 +20,7 @@ struct config_change {
 
 /* Calls change() per difference; returns how many there are, or E_NOMEM. */
 int config_diff(const struct config *was, const struct config *is,
-                void (*change)(void *arg, const struct config_change *ch), void *arg);
+		void (*change)(void *arg, const struct config_change *ch), void *arg);
 
 /* The canonical text: every option, defaults too. Loading it gives the same
  * configuration (except secrets, which are left out). *text is the caller's to

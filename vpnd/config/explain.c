@@ -18,14 +18,15 @@ explain_json(void (*line)(void *arg, const char *text), void *arg)
 		option_path(o, path, sizeof(path));
 		o->type->rule(o, rule, sizeof(rule));
 		json_array_append_new(
-		        all, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "setting", path,
-		                       "file",
-		                       config_sections[o->section].file == CONFIG_FILE_MAIN
-		                               ? "tandem.conf"
-		                               : "node.conf",
-		                       "type", o->type->name, "rule", rule, "unit", o->unit,
-		                       "default", o->initial ? o->initial : "", "effect",
-		                       effect_text(o->effect), "help", o->help));
+			all,
+			json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "setting", path,
+				  "file",
+				  config_sections[o->section].file == CONFIG_FILE_MAIN
+					  ? "tandem.conf"
+					  : "node.conf",
+				  "type", o->type->name, "rule", rule, "unit", o->unit,
+				  "default", o->initial ? o->initial : "", "effect",
+				  effect_text(o->effect), "help", o->help));
 	}
 	char *text = json_dumps(all, JSON_INDENT(1));
 	if (text != NULL)
@@ -48,10 +49,10 @@ config_explain(void (*line)(void *arg, const char *text), void *arg, bool json)
 		option_path(o, path, sizeof(path));
 		o->type->rule(o, rule, sizeof(rule));
 		snprintf(text, sizeof(text),
-		         "%-38s %-17s default \"%s\"%s%s; %s; change: %s. %s", path,
-		         o->type->name, o->initial ? o->initial : "", *o->unit ? " " : "",
-		         o->type->name[0] == 'd' ? "" : o->unit, rule, effect_text(o->effect),
-		         o->help);
+			 "%-38s %-17s default \"%s\"%s%s; %s; change: %s. %s", path,
+			 o->type->name, o->initial ? o->initial : "",
+			 *o->unit ? " " : "", o->type->name[0] == 'd' ? "" : o->unit,
+			 rule, effect_text(o->effect), o->help);
 		line(arg, text);
 	}
 }

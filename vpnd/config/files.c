@@ -14,7 +14,7 @@
 /* Is there a regular file that we may read? The mode goes to *mode. */
 static bool
 is_readable(const char *path, const char *setting, mode_t *mode,
-            struct config_report *report)
+	    struct config_report *report)
 {
 	struct stat st;
 	int rc = 0, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -26,9 +26,10 @@ is_readable(const char *path, const char *setting, mode_t *mode,
 	if (fd >= 0)
 		close(fd);
 	if (rc < 0) {
-		report_error(report, path, 0, setting,
-		             "cannot be read (%s): put the file there or change the setting",
-		             err_text(rc));
+		report_error(
+			report, path, 0, setting,
+			"cannot be read (%s): put the file there or change the setting",
+			err_text(rc));
 		return false;
 	}
 	*mode = st.st_mode;
@@ -57,7 +58,8 @@ on_end(void *arg, const char *name)
 }
 
 static void
-on_doctype(void *arg, const char *name, const char *sysid, const char *pubid, int internal)
+on_doctype(void *arg, const char *name, const char *sysid, const char *pubid,
+	   int internal)
 {
 	((struct profile *)arg)->has_doctype = true;
 }
@@ -73,15 +75,17 @@ check_profile(const char *path, struct config_report *report)
 	const char *why = NULL;
 
 	if (rc < 0 || text == NULL) {
-		report_error(report, path, 0, "client_connection.profile",
-		             "cannot be used (%s): must be an XML file of at most %d bytes",
-		             rc < 0 ? err_text(rc) : "gone", CONFIG_TEXT_MAX);
+		report_error(
+			report, path, 0, "client_connection.profile",
+			"cannot be used (%s): must be an XML file of at most %d bytes",
+			rc < 0 ? err_text(rc) : "gone", CONFIG_TEXT_MAX);
 		return;
 	}
 	x = XML_ParserCreate(NULL);
 	if (x == NULL) {
 		free(text);
-		report_error(report, path, 0, "client_connection.profile", "out of memory");
+		report_error(report, path, 0, "client_connection.profile",
+			     "out of memory");
 		return;
 	}
 	XML_SetUserData(x, &p);
@@ -94,11 +98,12 @@ check_profile(const char *path, struct config_report *report)
 	else if (!p.is_vpn)
 		why = "its outermost element is another one";
 	if (why != NULL)
-		report_error(report, path, (unsigned)XML_GetCurrentLineNumber(x),
-		             "client_connection.profile",
-		             "is no VPN profile (%s): must be XML with AnyConnectProfile "
-		             "outermost; only VPN profiles are handed out",
-		             why);
+		report_error(
+			report, path, (unsigned)XML_GetCurrentLineNumber(x),
+			"client_connection.profile",
+			"is no VPN profile (%s): must be XML with AnyConnectProfile "
+			"outermost; only VPN profiles are handed out",
+			why);
 	XML_ParserFree(x);
 	free(text);
 }
@@ -110,11 +115,13 @@ config_check_files(const struct config *c, struct config_report *report)
 	mode_t mode;
 
 	if (c->certificate_file[0])
-		(void)is_readable(c->certificate_file, "server.certificate", &mode, report);
+		(void)is_readable(c->certificate_file, "server.certificate", &mode,
+				  report);
 	if (c->key_file[0] && is_readable(c->key_file, "server.key", &mode, report) &&
 	    (mode & (S_IRWXG | S_IRWXO)))
-		report_warning(report, c->key_file, 0, "server.key",
-		               "others than the owner may open the private key: chmod 600");
+		report_warning(
+			report, c->key_file, 0, "server.key",
+			"others than the owner may open the private key: chmod 600");
 	if (c->profile_file[0] &&
 	    is_readable(c->profile_file, "client_connection.profile", &mode, report))
 		check_profile(c->profile_file, report);

@@ -27,14 +27,14 @@ add(struct config_report *r, bool is_warning, const char *file, unsigned line,
 	snprintf(f->setting, sizeof(f->setting), "%s", setting);
 	if (r->n > REPORT_MAX)
 		snprintf(f->text, sizeof(f->text),
-		         "more than %d findings, the rest is not shown", REPORT_MAX);
+			 "more than %d findings, the rest is not shown", REPORT_MAX);
 	else
 		vsnprintf(f->text, sizeof(f->text), fmt, ap);
 }
 
 void
 report_error(struct config_report *r, const char *file, unsigned line,
-             const char *setting, const char *fmt, ...)
+	     const char *setting, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
@@ -44,7 +44,7 @@ report_error(struct config_report *r, const char *file, unsigned line,
 
 void
 report_warning(struct config_report *r, const char *file, unsigned line,
-               const char *setting, const char *fmt, ...)
+	       const char *setting, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);

@@ -105,13 +105,16 @@ take_string(struct scanner *p)
 			p->line++;
 		/* libconfuse knows \0, \x00 and more: they could cut a value short
 		 * or leave its lexer inside the string. Nobody needs them. */
-		else if (quote == '"' && (p->at >= p->n || !strchr("\\\"nt", p->s[p->at])))
+		else if (quote == '"' &&
+			 (p->at >= p->n || !strchr("\\\"nt", p->s[p->at])))
 			broken(p, p->line, "",
-			       "inside \" \" only \\\\ \\\" \\n and \\t are known: write "
+			       "inside \" \" only \\\\ \\\" \\n and \\t are known: "
+			       "write "
 			       "\\\\ for a backslash");
 	}
 	if (p->at >= p->n) {
-		broken(p, p->tok.line, "", "this string has no end: add the closing quote");
+		broken(p, p->tok.line, "",
+		       "this string has no end: add the closing quote");
 		p->at = p->n;
 		return;
 	}
@@ -156,8 +159,9 @@ next(struct scanner *p)
 		p->at++;
 	} else {
 		p->tok.kind = BROKEN;
-		broken(p, p->line, "", "a character that means nothing here: put the value "
-		                       "in quotes");
+		broken(p, p->line, "",
+		       "a character that means nothing here: put the value "
+		       "in quotes");
 	}
 	p->tok.n = p->at - p->tok.at;
 	if (p->is_broken)
@@ -180,7 +184,7 @@ copy(const struct scanner *p, const struct token *t, char *buf, size_t n)
 
 static int
 note_value(struct scanner *p, const struct option *o, unsigned instance, unsigned index,
-           unsigned line)
+	   unsigned line)
 {
 	struct scan *out = p->out;
 
@@ -192,7 +196,8 @@ note_value(struct scanner *p, const struct option *o, unsigned instance, unsigne
 			return E_NOMEM;
 		out->value = v;
 	}
-	out->value[out->n_value++] = (struct scan_value){ o->section, instance, o, index, line };
+	out->value[out->n_value++] =
+		(struct scan_value){ o->section, instance, o, index, line };
 	return 0;
 }
 
@@ -229,7 +234,8 @@ take_values(struct scanner *p, const struct option *o, unsigned instance)
 }
 
 static void
-say_unknown(struct scanner *p, const struct section *sec, const char *name, unsigned line)
+say_unknown(struct scanner *p, const struct section *sec, const char *name,
+	    unsigned line)
 {
 	char path[96], known[200] = "";
 	size_t at = 0;
@@ -237,23 +243,24 @@ say_unknown(struct scanner *p, const struct section *sec, const char *name, unsi
 	snprintf(path, sizeof(path), "%s.%s", sec->name, name);
 	if (strcasestr(name, "vlan") || strcasestr(name, "pool") ||
 	    (strcasestr(name, "subnet") && strcmp(sec->name, "wan") != 0)) {
-		report_error(p->report, p->name, line, path,
-		             "no such option: there are no VLANs and no second or per-group "
-		             "pools, every client is in addressing.subnet; remove it");
+		report_error(
+			p->report, p->name, line, path,
+			"no such option: there are no VLANs and no second or per-group "
+			"pools, every client is in addressing.subnet; remove it");
 		return;
 	}
 	for (size_t i = 0; i < config_n_options && at < sizeof(known); i++)
 		if (&config_sections[config_options[i].section] == sec)
 			at += (size_t)snprintf(known + at, sizeof(known) - at, " %s",
-			                       config_options[i].name);
-	report_error(p->report, p->name, line, path,
-	             "no such option; %s knows:%s", sec->name, known);
+					       config_options[i].name);
+	report_error(p->report, p->name, line, path, "no such option; %s knows:%s",
+		     sec->name, known);
 }
 
 /* name = value, the name already taken. sec NULL: inside something unknown. */
 static void
 take_option(struct scanner *p, const struct section *sec, unsigned instance,
-            const struct token *name)
+	    const struct token *name)
 {
 	enum config_section id = sec ? (enum config_section)(sec - config_sections) : 0;
 	const struct option *o = NULL;
@@ -282,16 +289,18 @@ take_option(struct scanner *p, const struct section *sec, unsigned instance,
 		say_unknown(p, sec, word, name->line);
 	else if (is_append)
 		report_error(p->report, p->name, name->line, path,
-		             "+= is not supported: write the whole list after one =");
+			     "+= is not supported: write the whole list after one =");
 	else if (p->seen_line[o - config_options])
-		report_error(p->report, p->name, name->line, path,
-		             "set before in line %u: there may be only one%s; remove one",
-		             p->seen_line[o - config_options],
-		             strcmp(word, "subnet") == 0 ? " client subnet" : "");
+		report_error(
+			p->report, p->name, name->line, path,
+			"set before in line %u: there may be only one%s; remove one",
+			p->seen_line[o - config_options],
+			strcmp(word, "subnet") == 0 ? " client subnet" : "");
 	else if (is_list && !o->type->is_list)
 		report_error(p->report, p->name, name->line, path,
-		             "takes one value, not a list: remove the braces%s",
-		             strcmp(word, "subnet") == 0 ? " and all but one subnet" : "");
+			     "takes one value, not a list: remove the braces%s",
+			     strcmp(word, "subnet") == 0 ? " and all but one subnet"
+							 : "");
 	else {
 		p->seen_line[o - config_options] = name->line;
 		return;
@@ -302,7 +311,8 @@ take_option(struct scanner *p, const struct section *sec, unsigned instance,
 
 /* What stands between { and }, the { already taken. */
 static void
-take_body(struct scanner *p, const struct section *sec, unsigned instance, unsigned depth)
+take_body(struct scanner *p, const struct section *sec, unsigned instance,
+	  unsigned depth)
 {
 	memset(p->seen_line, 0, sizeof(p->seen_line));
 	while (p->tok.kind == WORD) {
@@ -318,7 +328,8 @@ take_body(struct scanner *p, const struct section *sec, unsigned instance, unsig
 			next(p);
 		if (!is_punct(p, '{') || depth >= 4) {
 			broken(p, name.line, sec ? sec->name : "",
-			       "syntax: expected name = value; put a value of several words "
+			       "syntax: expected name = value; put a value of several "
+			       "words "
 			       "in quotes");
 			return;
 		}
@@ -362,27 +373,31 @@ title_take(struct scanner *p, const struct section *sec, const struct token *t)
 	scan_unmask(text);
 	if (!title_ok(id, text)) {
 		report_error(p->report, p->name, t->line, sec->name,
-		             "needs a name, as in %s \"name\" { }: at most %zu bytes%s",
-		             sec->name, sec->title_size - 1,
-		             id == SECTION_WAN ? ", letters, digits, - and _"
-		                               : " on one line, no quotes, no backslash");
+			     "needs a name, as in %s \"name\" { }: at most %zu bytes%s",
+			     sec->name, sec->title_size - 1,
+			     id == SECTION_WAN
+				     ? ", letters, digits, - and _"
+				     : " on one line, no quotes, no backslash");
 		return false;
 	}
 	for (size_t i = 0; i < out->n_title; i++)
-		if (out->title[i].section == id && strcmp(out->title[i].text, text) == 0) {
-			report_error(p->report, p->name, t->line, sec->name,
-			             "\"%s\" was described before in line %u: remove one",
-			             text, out->title[i].line);
+		if (out->title[i].section == id &&
+		    strcmp(out->title[i].text, text) == 0) {
+			report_error(
+				p->report, p->name, t->line, sec->name,
+				"\"%s\" was described before in line %u: remove one",
+				text, out->title[i].line);
 			return false;
 		}
 	if (out->n_section[id] == sec->max) {
 		report_error(p->report, p->name, t->line, sec->name,
-		             "too many: at most %u %s sections", sec->max, sec->name);
+			     "too many: at most %u %s sections", sec->max, sec->name);
 		return false;
 	}
 	struct scan_title *keep = &out->title[out->n_title++];
-	*keep = (struct scan_title){ .section = id, .instance = out->n_section[id],
-		                     .line = t->line };
+	*keep = (struct scan_title){ .section = id,
+				     .instance = out->n_section[id],
+				     .line = t->line };
 	memcpy(keep->text, text, strlen(text) + 1); /* title_ok has measured it */
 	return true;
 }
@@ -397,30 +412,33 @@ section_judge(struct scanner *p, const struct token *name, const struct token *t
 	copy(p, name, word, sizeof(word));
 	sec = section_find(p->file, word);
 	if (sec == NULL) {
-		bool is_other = section_find(p->file == CONFIG_FILE_MAIN ? CONFIG_FILE_NODE
-		                                                         : CONFIG_FILE_MAIN,
-		                             word);
-		report_error(p->report, p->name, name->line, word, "%s",
-		             is_other ? (p->file == CONFIG_FILE_MAIN
-		                                 ? "belongs into node.conf: move it there"
-		                                 : "belongs into tandem.conf: move it there")
-		             : p->file == CONFIG_FILE_MAIN
-		                     ? "no such section; there are server, client_connection, "
-		                       "addressing, authentication, group"
-		                     : "no such section; there are node, wan");
+		bool is_other =
+			section_find(p->file == CONFIG_FILE_MAIN ? CONFIG_FILE_NODE
+								 : CONFIG_FILE_MAIN,
+				     word);
+		report_error(
+			p->report, p->name, name->line, word, "%s",
+			is_other ? (p->file == CONFIG_FILE_MAIN
+					    ? "belongs into node.conf: move it there"
+					    : "belongs into tandem.conf: move it there")
+			: p->file == CONFIG_FILE_MAIN
+				? "no such section; there are server, "
+				  "client_connection, "
+				  "addressing, authentication, group"
+				: "no such section; there are node, wan");
 		return NULL;
 	}
 	if (sec->is_titled)
 		return title_take(p, sec, title) ? sec : NULL;
 	if (title->kind != END) {
 		report_error(p->report, p->name, name->line, sec->name,
-		             "takes no name: write %s { }", sec->name);
+			     "takes no name: write %s { }", sec->name);
 		return NULL;
 	}
 	if (p->out->section_line[sec - config_sections]) {
 		report_error(p->report, p->name, name->line, sec->name,
-		             "this section began before in line %u: join the two",
-		             p->out->section_line[sec - config_sections]);
+			     "this section began before in line %u: join the two",
+			     p->out->section_line[sec - config_sections]);
 		return NULL;
 	}
 	return sec;
@@ -444,11 +462,13 @@ take_section(struct scanner *p)
 				home = config_sections[config_options[i].section].name;
 		if (home != NULL)
 			report_error(p->report, p->name, name.line, word,
-			             "stands outside of a section: put it into %s { }", home);
+				     "stands outside of a section: put it into %s { }",
+				     home);
 		else
-			report_error(p->report, p->name, name.line, word,
-			             "no such option, and it stands outside of a section: "
-			             "remove it");
+			report_error(
+				p->report, p->name, name.line, word,
+				"no such option, and it stands outside of a section: "
+				"remove it");
 		take_option(p, NULL, 0, &name);
 		blank(p, name.at, p->tok.at);
 		return;
@@ -459,9 +479,10 @@ take_section(struct scanner *p)
 	}
 	if (!is_punct(p, '{')) {
 		broken(p, name.line, word,
-		       is_punct(p, '(') ? "functions such as include() are not supported: "
-		                          "write the settings here"
-		                        : "syntax: expected a section, name { }");
+		       is_punct(p, '(')
+			       ? "functions such as include() are not supported: "
+				 "write the settings here"
+			       : "syntax: expected a section, name { }");
 		return;
 	}
 	sec = section_judge(p, &name, &title);
@@ -485,15 +506,16 @@ bytes_ok(const char *name, const char *text, struct config_report *report)
 	unsigned line = 1;
 
 	if (strlen(text) > CONFIG_TEXT_MAX) {
-		report_error(report, name, 0, "file", "the file is larger than %d bytes",
-		             CONFIG_TEXT_MAX);
+		report_error(report, name, 0, "file",
+			     "the file is larger than %d bytes", CONFIG_TEXT_MAX);
 		return false;
 	}
 	for (const char *p = text; *p; p++) {
 		line += *p == '\n';
 		if ((*p > 0 && *p < 0x20 && !strchr("\t\r\n", *p)) || *p == 0x7f) {
 			report_error(report, name, line, "file",
-			             "control character 0x%02x: remove it", (unsigned)*p);
+				     "control character 0x%02x: remove it",
+				     (unsigned)*p);
 			return false;
 		}
 	}
@@ -523,7 +545,7 @@ masked_copy(const char *text, size_t *n)
 
 int
 scan_text(struct scan *out, enum config_file file, const char *name, const char *text,
-          struct config_report *report)
+	  struct config_report *report)
 {
 	struct scanner p = { .line = 1, .file = file, .name = name, .report = report };
 
@@ -556,7 +578,8 @@ scan_free(struct scan *s)
 }
 
 unsigned
-scan_line(const struct scan *s, const struct option *o, unsigned instance, unsigned index)
+scan_line(const struct scan *s, const struct option *o, unsigned instance,
+	  unsigned index)
 {
 	for (size_t i = 0; i < s->n_value; i++) {
 		const struct scan_value *v = &s->value[i];

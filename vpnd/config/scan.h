@@ -49,12 +49,12 @@ struct scan {
 
 /* 0 or E_NOMEM; mistakes are in the report. */
 int scan_text(struct scan *out, enum config_file file, const char *name,
-              const char *text, struct config_report *report);
+	      const char *text, struct config_report *report);
 void scan_free(struct scan *s);
 
 /* Line of a value; 0 when it is not set. */
 unsigned scan_line(const struct scan *s, const struct option *o, unsigned instance,
-                   unsigned index);
+		   unsigned index);
 
 /* In place: "$<mask>{" becomes "${" again. */
 void scan_unmask(char *s);

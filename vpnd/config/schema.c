@@ -46,7 +46,9 @@ parse_digits(const char *text, size_t n, unsigned long *out)
 static int
 bool_parse(const struct option *o, const char *text, void *base)
 {
-	static const char *const words[] = { "false", "true", "no", "yes", "off", "on" };
+	static const char *const words[] = {
+		"false", "true", "no", "yes", "off", "on"
+	};
 
 	for (size_t i = 0; i < COUNT(words); i++)
 		if (strcasecmp(text, words[i]) == 0) {
@@ -70,7 +72,7 @@ bool_rule(const struct option *o, char *buf, size_t n)
 }
 
 static const struct option_type type_bool = { "boolean", false, bool_parse, bool_print,
-	                                      bool_rule };
+					      bool_rule };
 
 /* ---- numbers: unsigned, or uint16_t by the field's size */
 
@@ -87,7 +89,7 @@ static unsigned long
 uint_load(const struct option *o, const void *base)
 {
 	return o->size == sizeof(uint16_t) ? *(const uint16_t *)cfield(o, base)
-	                                   : *(const unsigned *)cfield(o, base);
+					   : *(const unsigned *)cfield(o, base);
 }
 
 static int
@@ -116,7 +118,7 @@ uint_rule(const struct option *o, char *buf, size_t n)
 }
 
 static const struct option_type type_uint = { "number", false, uint_parse, uint_print,
-	                                      uint_rule };
+					      uint_rule };
 
 /* ---- durations: seconds, or a number and a unit */
 
@@ -124,10 +126,10 @@ static const struct {
 	const char *name;
 	unsigned long seconds;
 } units[] = {
-	{ "s", 1 },        { "sec", 1 },      { "second", 1 },    { "seconds", 1 },
-	{ "m", 60 },       { "min", 60 },     { "minute", 60 },   { "minutes", 60 },
-	{ "h", 3600 },     { "hour", 3600 },  { "hours", 3600 },  { "d", 86400 },
-	{ "day", 86400 },  { "days", 86400 },
+	{ "s", 1 },       { "sec", 1 },      { "second", 1 },   { "seconds", 1 },
+	{ "m", 60 },      { "min", 60 },     { "minute", 60 },  { "minutes", 60 },
+	{ "h", 3600 },    { "hour", 3600 },  { "hours", 3600 }, { "d", 86400 },
+	{ "day", 86400 }, { "days", 86400 },
 };
 
 static int
@@ -172,7 +174,8 @@ duration_text(unsigned long s, char *buf, size_t n)
 }
 
 static bool
-duration_print(const struct option *o, const void *base, unsigned i, char *buf, size_t n)
+duration_print(const struct option *o, const void *base, unsigned i, char *buf,
+	       size_t n)
 {
 	duration_text(uint_load(o, base), buf, n);
 	return i == 0;
@@ -184,12 +187,13 @@ duration_rule(const struct option *o, char *buf, size_t n)
 	char max[32];
 
 	duration_text((unsigned long)o->max, max, sizeof(max));
-	snprintf(buf, n, "from %ld second%s to %s, in seconds or as text like \"8 hours\"",
-	         o->min, o->min == 1 ? "" : "s", max);
+	snprintf(buf, n,
+		 "from %ld second%s to %s, in seconds or as text like \"8 hours\"",
+		 o->min, o->min == 1 ? "" : "s", max);
 }
 
 static const struct option_type type_duration = { "duration", false, duration_parse,
-	                                          duration_print, duration_rule };
+						  duration_print, duration_rule };
 
 /* ---- one of a few words; the field is an enum, which gcc makes unsigned */
 
@@ -239,7 +243,7 @@ word_rule(const struct option *o, char *buf, size_t n)
 }
 
 static const struct option_type type_word = { "word", false, word_parse, word_print,
-	                                      word_rule };
+					      word_rule };
 
 /* ---- strings, and strings with more rules */
 
@@ -307,8 +311,8 @@ string_rule(const struct option *o, char *buf, size_t n)
 	snprintf(buf, n, "one line of UTF-8 text, at most %zu bytes", o->size - 1);
 }
 
-static const struct option_type type_string = { "text", false, string_parse, string_print,
-	                                        string_rule };
+static const struct option_type type_string = { "text", false, string_parse,
+						string_print, string_rule };
 
 static int
 lines_parse(const struct option *o, const char *text, void *base)
@@ -323,7 +327,7 @@ lines_rule(const struct option *o, char *buf, size_t n)
 }
 
 static const struct option_type type_lines = { "text", false, lines_parse, string_print,
-	                                       lines_rule };
+					       lines_rule };
 
 static int
 path_parse(const struct option *o, const char *text, void *base)
@@ -337,11 +341,11 @@ static void
 path_rule(const struct option *o, char *buf, size_t n)
 {
 	snprintf(buf, n, "the full path of a file, from /, at most %zu bytes",
-	         o->size - 1);
+		 o->size - 1);
 }
 
 static const struct option_type type_path = { "file", false, path_parse, string_print,
-	                                      path_rule };
+					      path_rule };
 
 /* RFC 1123 2.1: letters, digits, hyphens inside; no wildcard, no trailing dot. */
 static bool
@@ -378,11 +382,12 @@ host_parse(const struct option *o, const char *text, void *base)
 static void
 host_rule(const struct option *o, char *buf, size_t n)
 {
-	snprintf(buf, n, "a DNS name such as vpn.example.com (no wildcard, no address)");
+	snprintf(buf, n,
+		 "a DNS name such as vpn.example.com (no wildcard, no address)");
 }
 
 static const struct option_type type_host = { "name", false, host_parse, string_print,
-	                                      host_rule };
+					      host_rule };
 
 static int
 ifname_parse(const struct option *o, const char *text, void *base)
@@ -399,11 +404,11 @@ static void
 ifname_rule(const struct option *o, char *buf, size_t n)
 {
 	snprintf(buf, n, "the name of a network interface, at most %zu characters",
-	         o->size - 1);
+		 o->size - 1);
 }
 
 static const struct option_type type_ifname = { "interface", false, ifname_parse,
-	                                        string_print, ifname_rule };
+						string_print, ifname_rule };
 
 /* ---- subnets */
 
@@ -427,8 +432,8 @@ cidr_parse(int family, const char *text, void *addr, uint8_t *len)
 		return E_INVAL;
 	for (unsigned i = 0; i < bits / 8; i++) {
 		unsigned keep = n >= (i + 1) * 8 ? 0xff
-		                : n <= i * 8     ? 0
-		                                 : 0xffu << (8 - (n - i * 8));
+				: n <= i * 8     ? 0
+						 : 0xffu << (8 - (n - i * 8));
 		cleared |= (a[i] & ~keep & 0xff) != 0;
 		a[i] &= (unsigned char)keep;
 	}
@@ -478,11 +483,11 @@ static void
 subnet4_rule(const struct option *o, char *buf, size_t n)
 {
 	snprintf(buf, n, "one IPv4 unicast subnet in CIDR format, /%ld to /%ld", o->min,
-	         o->max);
+		 o->max);
 }
 
 static const struct option_type type_subnet4 = { "subnet", false, subnet4_parse,
-	                                         subnet4_print, subnet4_rule };
+						 subnet4_print, subnet4_rule };
 
 static int
 subnet6_parse(const struct option *o, const char *text, void *base)
@@ -519,12 +524,13 @@ static void
 subnet6_rule(const struct option *o, char *buf, size_t n)
 {
 	snprintf(buf, n,
-	         "one IPv6 unicast prefix in CIDR format, /%ld to /%ld, or empty for none",
-	         o->min, o->max);
+		 "one IPv6 unicast prefix in CIDR format, /%ld to /%ld, or empty for "
+		 "none",
+		 o->min, o->max);
 }
 
 static const struct option_type type_subnet6 = { "subnet", false, subnet6_parse,
-	                                         subnet6_print, subnet6_rule };
+						 subnet6_print, subnet6_rule };
 
 /* ---- lists: they fill two or more fields, so they know struct config */
 
@@ -567,11 +573,11 @@ static void
 dns_rule(const struct option *o, char *buf, size_t n)
 {
 	snprintf(buf, n, "addresses of DNS servers, at most %d IPv4 and %d IPv6",
-	         CONFIG_DNS, CONFIG_DNS);
+		 CONFIG_DNS, CONFIG_DNS);
 }
 
 static const struct option_type type_dns = { "list of addresses", true, dns_parse,
-	                                     dns_print, dns_rule };
+					     dns_print, dns_rule };
 
 static int
 route_parse(const struct option *o, const char *text, void *base)
@@ -615,7 +621,7 @@ route_rule(const struct option *o, char *buf, size_t n)
 }
 
 static const struct option_type type_routes = { "list of subnets", true, route_parse,
-	                                        route_print, route_rule };
+						route_print, route_rule };
 
 /* ---- appliance models: what an operator who replaces one expects to hold */
 
@@ -661,27 +667,28 @@ model_rule(const struct option *o, char *buf, size_t n)
 		at += (size_t)snprintf(buf + at, n - at, " %s", models[i].name);
 }
 
-static const struct option_type type_model = { "model", false, model_parse, string_print,
-	                                       model_rule };
+static const struct option_type type_model = { "model", false, model_parse,
+					       string_print, model_rule };
 
 /* ---- the tables */
 
 const struct section config_sections[SECTIONS] = {
 	[SECTION_SERVER] = { "server", CONFIG_FILE_MAIN, false, 1, 0,
-	                     "The service itself: where it listens and how much it serves." },
+			     "The service itself: where it listens and how much it "
+			     "serves." },
 	[SECTION_CLIENT] = { "client_connection", CONFIG_FILE_MAIN, false, 1, 0,
-	                     "What a client is shown and how its connection is kept." },
+			     "What a client is shown and how its connection is kept." },
 	[SECTION_ADDRESSING] = { "addressing", CONFIG_FILE_MAIN, false, 1, 0,
-	                         "Addresses, DNS and routes that clients get." },
+				 "Addresses, DNS and routes that clients get." },
 	[SECTION_AUTH] = { "authentication", CONFIG_FILE_MAIN, false, 1, 0,
-	                   "Login and the length of a session." },
+			   "Login and the length of a session." },
 	[SECTION_GROUP] = { "group", CONFIG_FILE_MAIN, true, CONFIG_GROUPS,
-	                    sizeof(((struct config_group *)0)->name),
-	                    "An entry of the group list in the login form." },
+			    sizeof(((struct config_group *)0)->name),
+			    "An entry of the group list in the login form." },
 	[SECTION_NODE] = { "node", CONFIG_FILE_NODE, false, 1, 0, "This machine." },
 	[SECTION_WAN] = { "wan", CONFIG_FILE_NODE, true, CONFIG_WANS,
-	                  sizeof(((struct config_wan *)0)->name),
-	                  "An uplink of this machine." },
+			  sizeof(((struct config_wan *)0)->name),
+			  "An uplink of this machine." },
 };
 
 #define AT(type, member) offsetof(type, member), sizeof(((type *)0)->member)
@@ -782,9 +789,9 @@ const size_t config_n_options = COUNT(config_options);
 
 /* word_* go through unsigned. */
 _Static_assert(sizeof(enum tls_max) == sizeof(unsigned) &&
-                       sizeof(enum routing_mode) == sizeof(unsigned) &&
-                       sizeof(enum uplink_type) == sizeof(unsigned),
-               "an enum is not the size of unsigned");
+		       sizeof(enum routing_mode) == sizeof(unsigned) &&
+		       sizeof(enum uplink_type) == sizeof(unsigned),
+	       "an enum is not the size of unsigned");
 
 const struct section *
 section_find(enum config_file file, const char *name)
@@ -815,7 +822,9 @@ option_path(const struct option *o, char *buf, size_t n)
 const char *
 effect_text(enum config_effect e)
 {
-	return e == EFFECT_LIVE ? "live" : e == EFFECT_NEW ? "new connections" : "restart";
+	return e == EFFECT_LIVE  ? "live"
+	       : e == EFFECT_NEW ? "new connections"
+				 : "restart";
 }
 
 void

@@ -32,9 +32,9 @@ enum config_section {
 struct section {
 	const char *name;
 	enum config_file file;
-	bool is_titled;      /* `wan "wan1" { }`, several of them */
-	unsigned max;        /* how many of them */
-	size_t title_size;   /* of the field the title goes into, NUL counted */
+	bool is_titled;    /* `wan "wan1" { }`, several of them */
+	unsigned max;      /* how many of them */
+	size_t title_size; /* of the field the title goes into, NUL counted */
 	const char *help;
 };
 
@@ -50,7 +50,7 @@ struct option_type {
 	int (*parse)(const struct option *o, const char *text, void *base);
 	/* Value i as text that parse() takes. False past the last one. */
 	bool (*print)(const struct option *o, const void *base, unsigned i, char *buf,
-	              size_t n);
+		      size_t n);
 	/* What is allowed, to follow "must be". */
 	void (*rule)(const struct option *o, char *buf, size_t n);
 };
