@@ -19,7 +19,7 @@ int b64url_decode(struct wr *out, struct span in);
 void b64_encode(struct wr *w, struct span in);
 int b64_decode(struct wr *out, struct span in);
 
-void hex_encode(struct wr *w, struct span in);       /* lower case */
+void hex_encode(struct wr *w, struct span in); /* lower case */
 void hex_encode_upper(struct wr *w, struct span in);
 /* Exactly n bytes from exactly 2n digits of either case. */
 int hex_decode(void *out, size_t n, struct span in);

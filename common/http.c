@@ -116,7 +116,7 @@ on_field(http_parser *p, const char *at, size_t n)
 		return -1;
 	}
 	r->header[r->n_header++] =
-	        (struct header){ .name = span_of(at, n), .value = span_of(at, 0) };
+		(struct header){ .name = span_of(at, n), .value = span_of(at, 0) };
 	return 0;
 }
 
@@ -150,7 +150,7 @@ on_body(http_parser *p, const char *at, size_t n)
 		return -1;
 	}
 	if (grow(&r->body, r->body_n, &r->body_cap, r->body_n + n, BODY_FIRST,
-	         HTTP_BODY_MAX) < 0) {
+		 HTTP_BODY_MAX) < 0) {
 		r->no_memory = true;
 		return -1;
 	}
@@ -266,15 +266,15 @@ header_line_ok(struct span line)
 static int
 line_done(struct http_req *r)
 {
-	struct span line = span_of(r->head + r->line_start,
-	                           r->head_n - r->line_start - 2);
+	struct span line =
+		span_of(r->head + r->line_start, r->head_n - r->line_start - 2);
 	size_t used;
 	int rc;
 
 	if (r->line_n == 0 && line.n == 0) {
 		r->head_n = 0;
 		return ++r->blanks > LEADING_BLANKS_MAX ? refuse(r, 400, E_PROTO)
-		                                        : E_AGAIN;
+							: E_AGAIN;
 	}
 	r->line_start = r->head_n;
 	if (r->line_n == 0) {
@@ -306,8 +306,8 @@ feed_head(struct http_req *r, struct span *in)
 {
 	while (in->n > 0) {
 		uint8_t c = in->p[0];
-		bool after_cr = r->head_n > r->line_start &&
-		                r->head[r->head_n - 1] == '\r';
+		bool after_cr =
+			r->head_n > r->line_start && r->head[r->head_n - 1] == '\r';
 
 		if (r->line_n == 0 && r->head_n - r->line_start > HTTP_LINE_MAX)
 			return refuse(r, 414, E_LIMIT);
@@ -320,7 +320,7 @@ feed_head(struct http_req *r, struct span *in)
 			return refuse(r, 400, E_PROTO);
 		if (r->head_n == r->head_cap &&
 		    grow(&r->head, r->head_n, &r->head_cap, r->head_n + 1, HEAD_FIRST,
-		         HEAD_CAP) < 0)
+			 HEAD_CAP) < 0)
 			return refuse(r, 500, E_NOMEM);
 		r->head[r->head_n++] = c;
 		*in = span_of(in->p + 1, in->n - 1);
@@ -460,7 +460,7 @@ http_req_headers(const struct http_req *r)
 
 void
 http_req_header_at(const struct http_req *r, size_t i, struct span *name,
-                   struct span *value)
+		   struct span *value)
 {
 	*name = r->header[i].name;
 	*value = r->header[i].value;
@@ -509,8 +509,7 @@ http_req_cookie(const struct http_req *r, const char *name, struct span *value)
 			left = span_of(left.p + n, left.n - n);
 			if (left.n > 0)
 				left = span_of(left.p + 1, left.n - 1);
-			const uint8_t *eq =
-			        pair.n ? memchr(pair.p, '=', pair.n) : NULL;
+			const uint8_t *eq = pair.n ? memchr(pair.p, '=', pair.n) : NULL;
 			if (eq == NULL ||
 			    !span_is(span_of(pair.p, (size_t)(eq - pair.p)), name))
 				continue;

@@ -60,7 +60,7 @@ bool http_req_keep_alive(const struct http_req *r);
 
 size_t http_req_headers(const struct http_req *r);
 void http_req_header_at(const struct http_req *r, size_t i, struct span *name,
-                        struct span *value);
+			struct span *value);
 /* First header of that name, whatever the case; surrounding blanks removed.
  * False, and an empty value, when there is none. */
 bool http_req_header(const struct http_req *r, const char *name, struct span *value);

@@ -7,7 +7,12 @@ utf8_len(struct span s)
 	if (s.n == 0)
 		return 0;
 	uint8_t c = s.p[0];
-	size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+	size_t n = 0;
+
+	if (c < 0x80)
+		n = 1;
+	else if (c >= 0xc2 && c < 0xf5)
+		n = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
 	if (n == 0 || n > s.n)
 		return 0;
 	for (size_t i = 1; i < n; i++)

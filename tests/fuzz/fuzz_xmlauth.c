@@ -34,15 +34,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		auth_group_from_url(d->group_access, group, sizeof(group));
 	auth_version_ok(SPAN("AnyConnect"), d->version);
 	auth_platform_of(NULL, d->device_id);
-	struct auth_form f = { .title = d->version, .message = d->device_id,
-		               .error = d->computer_name, .group = d->tunnel_group,
-		               .state = d->auth_state, .banner = d->session_token,
-		               .is_legacy = d->is_legacy };
+	struct auth_form f = { .title = d->version,
+			       .message = d->device_id,
+			       .error = d->computer_name,
+			       .group = d->tunnel_group,
+			       .state = d->auth_state,
+			       .banner = d->session_token,
+			       .is_legacy = d->is_legacy };
 	for (size_t i = 0; i < d->n_field && i < AUTH_INPUTS_MAX; i++)
-		f.input[f.n_input++] = (struct auth_input){
-			.type = "text", .name = "x", .label = d->field[i].name,
-			.value = d->field[i].value
-		};
+		f.input[f.n_input++] =
+			(struct auth_input){ .type = "text",
+					     .name = "x",
+					     .label = d->field[i].name,
+					     .value = d->field[i].value };
 	auth_write_form(&w, &f);
 	must_be_xml(&w);
 	auth_doc_free(d);

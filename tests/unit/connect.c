@@ -6,8 +6,8 @@
 
 #include <arpa/inet.h>
 
-#define HEX48                                                                            \
-	"A80666B1000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"         \
+#define HEX48                                                                          \
+	"A80666B1000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"     \
 	"202122232425262728292a2b"
 
 /* Parse a CONNECT with these header lines; the request outlives the result. */
@@ -20,7 +20,8 @@ parse(struct connect_req *c, const char *headers)
 	struct wr w = wr_open(buf, sizeof(buf));
 	http_req_free(req);
 	http_req_new(&req);
-	wr_fmt(&w, "CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\n%s\r\nSTF", headers);
+	wr_fmt(&w, "CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\n%s\r\nSTF",
+	       headers);
 	struct span in = wr_span(&w);
 	if (http_req_feed(req, &in) != 0 || in.n != 3)
 		return -1;
@@ -31,9 +32,13 @@ static void
 no_token_means_401(void)
 {
 	static const char *const cases[] = {
-		"", "Cookie: webvpncontext=abc\r\n", "Cookie: webvpn=\r\n",
-		"Cookie: webvpn=a b\r\n", "Cookie: webvpn=a%20\r\n",
-		"Cookie: WEBVPN=abc\r\n", "X-Cookie: webvpn=abc\r\n",
+		"",
+		"Cookie: webvpncontext=abc\r\n",
+		"Cookie: webvpn=\r\n",
+		"Cookie: webvpn=a b\r\n",
+		"Cookie: webvpn=a%20\r\n",
+		"Cookie: WEBVPN=abc\r\n",
+		"X-Cookie: webvpn=abc\r\n",
 	};
 	struct connect_req c;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -50,11 +55,11 @@ odd_values_count_as_absent(void)
 {
 	struct connect_req c;
 	is_int(parse(&c, "Cookie: webvpn=T\r\nX-CSTP-Hostname: lap$(rm)top\r\n"
-	                 "X-CSTP-Base-MTU: 99999\r\nX-CSTP-MTU: -1\r\n"
-	                 "X-CSTP-Address-Type: IPv5\r\nX-CSTP-Address: 10.0.0\r\n"
-	                 "X-DTLS-Master-Secret: A806\r\n"
-	                 "X-DTLS12-CipherSuite: AES256-GCM-SHA384\r\n"
-	                 "X-CSTP-Full-IPv6-Capability: 1\r\n"),
+			 "X-CSTP-Base-MTU: 99999\r\nX-CSTP-MTU: -1\r\n"
+			 "X-CSTP-Address-Type: IPv5\r\nX-CSTP-Address: 10.0.0\r\n"
+			 "X-DTLS-Master-Secret: A806\r\n"
+			 "X-DTLS12-CipherSuite: AES256-GCM-SHA384\r\n"
+			 "X-CSTP-Full-IPv6-Capability: 1\r\n"),
 	       0, "parses");
 	is_str(c.hostname, "", "host name");
 	ok(c.base_mtu == 0 && c.mtu == 0, "MTUs");
@@ -67,18 +72,19 @@ odd_values_count_as_absent(void)
 }
 
 static const char oc_reconnect[] =
-        "User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
-        "Cookie: a=b; webvpn=TOK-en_\r\nX-CSTP-Version: 1\r\nX-CSTP-Hostname: laptop\r\n"
-        "X-AnyConnect-STRAP-Verify: MEUCIF\r\nX-CSTP-Accept-Encoding: oc-lz4,lzs\r\n"
-        "X-CSTP-Base-MTU: 1500\r\nX-CSTP-MTU: 1390\r\n"
-        "X-CSTP-Address-Type: IPv6,IPv4\r\nX-CSTP-Address: 10.77.0.50\r\n"
-        "X-CSTP-Address: fd77::5\r\nX-CSTP-Full-IPv6-Capability: true\r\n"
-        "X-DTLS-Master-Secret: " HEX48 "\r\n"
-        "X-DTLS-CipherSuite: PSK-NEGOTIATE:OC-DTLS1_2-AES256-GCM:"
-        "OC2-DTLS1_2-CHACHA20-POLY1305:OC-DTLS1_2-AES128-GCM:DHE-RSA-AES256-SHA:"
-        "AES128-SHA\r\n"
-        "X-DTLS12-CipherSuite: ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:"
-        "AES256-GCM-SHA384:AES128-GCM-SHA256:AES128-SHA\r\n";
+	"User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
+	"Cookie: a=b; webvpn=TOK-en_\r\nX-CSTP-Version: 1\r\nX-CSTP-Hostname: "
+	"laptop\r\n"
+	"X-AnyConnect-STRAP-Verify: MEUCIF\r\nX-CSTP-Accept-Encoding: oc-lz4,lzs\r\n"
+	"X-CSTP-Base-MTU: 1500\r\nX-CSTP-MTU: 1390\r\n"
+	"X-CSTP-Address-Type: IPv6,IPv4\r\nX-CSTP-Address: 10.77.0.50\r\n"
+	"X-CSTP-Address: fd77::5\r\nX-CSTP-Full-IPv6-Capability: true\r\n"
+	"X-DTLS-Master-Secret: " HEX48 "\r\n"
+	"X-DTLS-CipherSuite: PSK-NEGOTIATE:OC-DTLS1_2-AES256-GCM:"
+	"OC2-DTLS1_2-CHACHA20-POLY1305:OC-DTLS1_2-AES128-GCM:DHE-RSA-AES256-SHA:"
+	"AES128-SHA\r\n"
+	"X-DTLS12-CipherSuite: ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:"
+	"AES256-GCM-SHA384:AES128-GCM-SHA256:AES128-SHA\r\n";
 
 static void
 openconnects_reconnect_is_understood(void)
@@ -91,16 +97,18 @@ openconnects_reconnect_is_understood(void)
 	ok(c.base_mtu == 1500 && c.mtu == 1390, "MTUs");
 	ok(c.wants_v4 && c.wants_v6 && c.full_ipv6, "families");
 	ok(c.is_reconnect && c.has_prev4 && c.has_prev6 &&
-	   c.prev4.s_addr == inet_addr("10.77.0.50"),
+		   c.prev4.s_addr == inet_addr("10.77.0.50"),
 	   "previous addresses");
-	ok(c.has_master && c.master[0] == 0xa8 && c.master[47] == 0x2b, "master secret");
+	ok(c.has_master && c.master[0] == 0xa8 && c.master[47] == 0x2b,
+	   "master secret");
 	is_int(c.cipher, CIPHER_AES256_GCM, "cipher");
 	ok(!c.is_anyconnect && !c.is_mobile, "not Cisco's");
 	connect_req_wipe(&c);
 	ok(c.master[0] == 0 && !c.has_master, "wiped");
 	ok(connect_is_tunnel(SPAN("/CSCOSSLC/tunnel")) &&
-	   connect_is_tunnel(SPAN("CSCOSSLC/tunnel")) &&
-	   !connect_is_tunnel(SPAN("//CSCOSSLC/tunnel")) && !connect_is_tunnel(SPAN("")),
+		   connect_is_tunnel(SPAN("CSCOSSLC/tunnel")) &&
+		   !connect_is_tunnel(SPAN("//CSCOSSLC/tunnel")) &&
+		   !connect_is_tunnel(SPAN("")),
 	   "slash or none");
 }
 
@@ -125,7 +133,8 @@ the_cipher_is_our_first_among_the_offers(void)
 		  "X-DTLS-CipherSuite: PSK-NEGOTIATE\r\n",
 		  CIPHER_PSK },
 		{ MS "X-DTLS-CipherSuite: AES256-GCM-SHA384\r\n", CIPHER_NONE },
-		{ MS "X-DTLS12-CipherSuite: XAES256-GCM-SHA384:AES256-GCM-SHA3849::\r\n",
+		{ MS
+		  "X-DTLS12-CipherSuite: XAES256-GCM-SHA384:AES256-GCM-SHA3849::\r\n",
 		  CIPHER_NONE },
 		{ MS "User-Agent: AnyConnect Windows 4.10\r\nX-DTLS12-CipherSuite: "
 		     "AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384\r\n",
@@ -139,7 +148,8 @@ the_cipher_is_our_first_among_the_offers(void)
 		is_int(c.cipher, cases[i].want, "case %zu: cipher", i);
 	}
 	ok(connect_cipher_info(CIPHER_NONE) == NULL, "none has no name");
-	is_int(connect_cipher_info(CIPHER_OC_AES256_GCM)->suite, 0x009d, "suite number");
+	is_int(connect_cipher_info(CIPHER_OC_AES256_GCM)->suite, 0x009d,
+	       "suite number");
 }
 
 static void
@@ -148,7 +158,8 @@ mobile_clients_say_so(void)
 	struct connect_req c;
 	parse(&c, "Cookie: webvpn=T\r\nX-CSTP-License: mobile\r\n");
 	ok(c.is_mobile && c.platform == PLATFORM_UNKNOWN, "by licence");
-	parse(&c, "Cookie: webvpn=T\r\nX-AnyConnect-Identifier-Platform: apple-ios\r\n");
+	parse(&c,
+	      "Cookie: webvpn=T\r\nX-AnyConnect-Identifier-Platform: apple-ios\r\n");
 	ok(c.is_mobile && c.platform == PLATFORM_IOS, "by platform");
 }
 
@@ -162,17 +173,17 @@ the_mtu_fits_the_path(void)
 		bool inner6;
 		unsigned want;
 	} cases[] = {
-		{ 1500, false, 0, false, 1434 },  { 1500, true, 0, false, 1414 },
+		{ 1500, false, 0, false, 1434 },    { 1500, true, 0, false, 1414 },
 		{ 1500, false, 1400, false, 1400 }, { 0, false, 0, false, 1390 },
-		{ 0, false, 1300, true, 1300 },   { 1500, false, 1200, true, 1280 },
+		{ 0, false, 1300, true, 1300 },     { 1500, false, 1200, true, 1280 },
 		{ 1500, false, 1200, false, 1200 }, { 1280, false, 0, true, 1214 },
-		{ 1346, false, 0, true, 1280 },   { 600, false, 0, false, 576 },
-		{ 10, true, 0, true, 576 },       { 9000, false, 1500, false, 1500 },
+		{ 1346, false, 0, true, 1280 },     { 600, false, 0, false, 576 },
+		{ 10, true, 0, true, 576 },         { 9000, false, 1500, false, 1500 },
 		{ 1500, false, 100, false, 576 },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		is_int(connect_mtu(cases[i].base, cases[i].outer6, cases[i].cap,
-		                   cases[i].inner6),
+				   cases[i].inner6),
 		       cases[i].want, "base %u cap %u", cases[i].base, cases[i].cap);
 }
 
@@ -201,10 +212,21 @@ sample(void)
 	static struct in_addr dns4[1];
 	static struct in6_addr dns6[1];
 	struct connect_answer a = {
-		.has_v4 = true, .has_v6 = true, .full_ipv6 = true, .dns4 = dns4,
-		.dns6 = dns6, .n_dns4 = 1, .n_dns6 = 1, .domain = "corp.example",
-		.client_bypass = true, .mtu = 1434, .base_mtu = 1500, .dpd_s = 10,
-		.keepalive_s = 20, .disconnected_s = 1800, .cipher = CIPHER_AES256_GCM,
+		.has_v4 = true,
+		.has_v6 = true,
+		.full_ipv6 = true,
+		.dns4 = dns4,
+		.dns6 = dns6,
+		.n_dns4 = 1,
+		.n_dns6 = 1,
+		.domain = "corp.example",
+		.client_bypass = true,
+		.mtu = 1434,
+		.base_mtu = 1500,
+		.dpd_s = 10,
+		.keepalive_s = 20,
+		.disconnected_s = 1800,
+		.cipher = CIPHER_AES256_GCM,
 		.dtls_port = 443,
 	};
 	inet_pton(AF_INET, "10.77.0.50", &a.addr4);
@@ -230,8 +252,10 @@ an_answer_is_exactly_this(void)
 	       "X-CSTP-Idle-Timeout: none\r\nX-CSTP-Session-Timeout: none\r\n"
 	       "X-CSTP-Disconnected-Timeout: 1800\r\nX-CSTP-Keep: true\r\n"
 	       "X-CSTP-License: accept\r\nX-CSTP-TCP-Keepalive: true\r\n"
-	       "X-DTLS-Session-ID: abababababababababababababababababababababababababababab"
-	       "abababab\r\nX-DTLS-Port: 443\r\nX-DTLS-DPD: 10\r\nX-DTLS-Keepalive: 20\r\n"
+	       "X-DTLS-Session-ID: "
+	       "abababababababababababababababababababababababababababab"
+	       "abababab\r\nX-DTLS-Port: 443\r\nX-DTLS-DPD: 10\r\nX-DTLS-Keepalive: "
+	       "20\r\n"
 	       "X-DTLS-MTU: 1434\r\nX-DTLS12-CipherSuite: AES256-GCM-SHA384\r\n\r\n",
 	       "a plain one");
 
@@ -239,9 +263,12 @@ an_answer_is_exactly_this(void)
 	a.cipher = CIPHER_PSK;
 	answer(&a);
 	ok(has("X-CSTP-Address: fd77::5") && has("X-CSTP-Netmask: fd77::5/128") &&
-	   has("X-CSTP-DNS: fd77::1"), "an old client gets IPv6 the old way");
-	ok(has("X-DTLS-CipherSuite: PSK-NEGOTIATE") && strstr(out, "X-DTLS-App-ID: abab") &&
-	   !strstr(out, "X-DTLS-Session-ID"), "PSK has an App-ID");
+		   has("X-CSTP-DNS: fd77::1"),
+	   "an old client gets IPv6 the old way");
+	ok(has("X-DTLS-CipherSuite: PSK-NEGOTIATE") &&
+		   strstr(out, "X-DTLS-App-ID: abab") &&
+		   !strstr(out, "X-DTLS-Session-ID"),
+	   "PSK has an App-ID");
 
 	a.cipher = CIPHER_OC_AES128_GCM;
 	answer(&a);
@@ -280,15 +307,19 @@ routes_follow_the_mode(void)
 	a.routing = ROUTING_EXCLUDE;
 	answer(&a);
 	char *lan = strstr(out, "X-CSTP-Split-Exclude: 0.0.0.0/255.255.255.255\r\n");
-	ok(lan && strstr(out, "X-CSTP-Split-Exclude") == lan, "local LAN is the first exclude");
-	ok(has("X-CSTP-Split-Exclude: 192.0.2.7/255.255.255.255"), "the gateway stays outside");
+	ok(lan && strstr(out, "X-CSTP-Split-Exclude") == lan,
+	   "local LAN is the first exclude");
+	ok(has("X-CSTP-Split-Exclude: 192.0.2.7/255.255.255.255"),
+	   "the gateway stays outside");
 	ok(has("X-CSTP-Split-Exclude: 10.88.0.0/255.255.0.0") &&
-	   has("X-CSTP-Split-Exclude-IP6: fd88::/64") && !strstr(out, "Include"),
+		   has("X-CSTP-Split-Exclude-IP6: fd88::/64") &&
+		   !strstr(out, "Include"),
 	   "excludes, dotted masks");
 
 	a.routing = ROUTING_FULL;
 	answer(&a);
-	ok(!strstr(out, "10.88") && has("X-CSTP-Split-Exclude: 192.0.2.7/255.255.255.255"),
+	ok(!strstr(out, "10.88") &&
+		   has("X-CSTP-Split-Exclude: 192.0.2.7/255.255.255.255"),
 	   "full: only the gateway");
 	a.platform = PLATFORM_IOS;
 	answer(&a);
@@ -297,8 +328,9 @@ routes_follow_the_mode(void)
 	a.routing = ROUTING_INCLUDE;
 	answer(&a);
 	ok(has("X-CSTP-Split-Include: 10.88.0.0/255.255.0.0") &&
-	   has("X-CSTP-Split-Include-IP6: fd88::/64") && !strstr(out, "Exclude") &&
-	   !strstr(out, "2000::"), "includes only");
+		   has("X-CSTP-Split-Include-IP6: fd88::/64") &&
+		   !strstr(out, "Exclude") && !strstr(out, "2000::"),
+	   "includes only");
 	a.n_route = 1;
 	answer(&a);
 	ok(has("X-CSTP-Split-Include-IP6: fd77::5/128"),
@@ -332,13 +364,16 @@ texts_cannot_break_the_headers(void)
 	ok(has("X-CSTP-Banner: Hello%0Aworld 100%25%0Agr\xc3\xbc\xc3\x9f"), "banner");
 	ok(has("X-CSTP-Default-Domain: a  X-Evil: 1"), "domain");
 	ok(!strstr(out, "Post-Auth"), "XML of several lines is left out");
-	ok(strstr(out, "\r\n\r\n") == out + strlen(out) - 4, "one blank line, at the end");
+	ok(strstr(out, "\r\n\r\n") == out + strlen(out) - 4,
+	   "one blank line, at the end");
 	ok(has("X-CSTP-Split-DNS: corp.example") && has("X-CSTP-Split-DNS: b.example"),
 	   "split DNS, one header each");
-	ok(has("X-CSTP-Rekey-Time: 86400") && has("X-CSTP-Rekey-Method: new-tunnel"), "rekey");
+	ok(has("X-CSTP-Rekey-Time: 86400") && has("X-CSTP-Rekey-Method: new-tunnel"),
+	   "rekey");
 	ok(has("X-CSTP-Idle-Timeout: 1800") && has("X-CSTP-Session-Timeout: 28800") &&
-	   has("X-CSTP-Session-Timeout-Remaining: 100") &&
-	   has("X-CSTP-Session-Timeout-Alert-Interval: 60"), "timeouts");
+		   has("X-CSTP-Session-Timeout-Remaining: 100") &&
+		   has("X-CSTP-Session-Timeout-Alert-Interval: 60"),
+	   "timeouts");
 	ok(has("X-CSTP-DynDNS: true") && has("X-DTLS-MTU: 1390"), "DynDNS, DTLS MTU");
 	ok(!strstr(out, "X-DTLS-Rekey"), "no DTLS rekey");
 	a.post_auth_xml = "<a/>";
@@ -367,11 +402,14 @@ refusals_have_their_status(void)
 	struct wr w = wr_open(out, sizeof(out));
 	connect_write_401(&w);
 	ok(span_is(wr_span(&w), "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n"
-	                        "Content-Length: 0\r\n\r\n"), "401");
+				"Content-Length: 0\r\n\r\n"),
+	   "401");
 	w = wr_open(out, sizeof(out));
 	connect_write_503(&w, "Session\nlimit");
-	ok(span_is(wr_span(&w), "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
-	                        "X-Reason: Session limit\r\nContent-Length: 0\r\n\r\n"), "503");
+	ok(span_is(wr_span(&w),
+		   "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
+		   "X-Reason: Session limit\r\nContent-Length: 0\r\n\r\n"),
+	   "503");
 	w = wr_open(out, sizeof(out));
 	connect_write_403(&w);
 	ok(memcmp(out, "HTTP/1.1 403 ", 13) == 0, "403");

@@ -55,7 +55,8 @@ bad_requests_are_refused_with_the_right_status(void)
 		{ "HTTP/2 preface", SPAN("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 501 },
 		{ "unknown verb", SPAN("BREW / HTTP/1.1\r\n\r\n"), 501 },
 		{ "two lengths",
-		  SPAN("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+		  SPAN("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: "
+		       "2\r\n\r\nab"),
 		  400 },
 		{ "length and chunked",
 		  SPAN("POST / HTTP/1.1\r\nContent-Length: 1\r\n"
@@ -66,7 +67,8 @@ bad_requests_are_refused_with_the_right_status(void)
 		{ "huge length",
 		  SPAN("POST / HTTP/1.1\r\nContent-Length: 65537\r\n\r\n"), 413 },
 		{ "overflowing length",
-		  SPAN("POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n"),
+		  SPAN("POST / HTTP/1.1\r\nContent-Length: "
+		       "99999999999999999999999\r\n\r\n"),
 		  400 },
 		{ "trailer",
 		  SPAN("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -92,7 +94,7 @@ bad_requests_are_refused_with_the_right_status(void)
 
 static int
 status_of_repeated(const char *head, const char *unit, size_t times, const char *tail,
-                   size_t step)
+		   size_t step)
 {
 	size_t cap = strlen(head) + times * strlen(unit) + strlen(tail);
 	uint8_t *buf = malloc(cap);
@@ -123,33 +125,36 @@ every_size_has_a_bound(void)
 	       "64 headers pass");
 	is_int(status_of_repeated("GET / HTTP/1.1\r\n", "A: b\r\n", 65, "\r\n", 7), 431,
 	       "65 headers do not");
-	is_int(status_of_repeated("GET / HTTP/1.1\r\nA: ", "x", 16000, "\r\n\r\n", 4096),
+	is_int(status_of_repeated("GET / HTTP/1.1\r\nA: ", "x", 16000, "\r\n\r\n",
+				  4096),
 	       200, "16000 bytes of headers pass");
 	is_int(status_of_repeated("GET / HTTP/1.1\r\nA: ", "x", 17000, "", 4096), 431,
 	       "17000 do not");
-	is_int(status_of_repeated("POST / HTTP/1.1\r\nContent-Length: 65536\r\n\r\n", "x",
-	                          65536, "", 1000),
+	is_int(status_of_repeated("POST / HTTP/1.1\r\nContent-Length: 65536\r\n\r\n",
+				  "x", 65536, "", 1000),
 	       200, "a body of 64 KiB passes");
-	is_int(status_of_repeated("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
-	                          "4000\r\n", 0, "10001\r\n", 1000),
+	is_int(status_of_repeated(
+		       "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+		       "4000\r\n", 0, "10001\r\n", 1000),
 	       0, "a chunk header alone is not judged");
-	is_int(status_of_repeated("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-	                          "10001\r\n",
-	                          "x", 65537, "", 1000),
+	is_int(status_of_repeated(
+		       "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+		       "10001\r\n",
+		       "x", 65537, "", 1000),
 	       413, "chunks beyond 64 KiB are refused");
-	is_int(status_of_repeated("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
-	                          "1;aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\nx\r\n", 6000, "", 1000),
+	is_int(status_of_repeated(
+		       "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+		       "1;aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\nx\r\n", 6000, "", 1000),
 	       413, "so is a body that is all framing");
 	is_int(status_of_repeated("", "\r\n", 9, "GET / HTTP/1.1\r\n\r\n", 1), 400,
 	       "endless blank lines are refused");
 }
 
-static const char login[] =
-        "POST /staff?x=1 HTTP/1.1\r\nHost: vpn.test.example\r\n"
-        "User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
-        "Cookie: webvpncontext=abc=; webvpn=TOK; webvpn=second\r\n"
-        "X-Aggregate-Auth: 1\r\nX-Empty:\r\nX-Pad:  00 \t\r\n"
-        "Content-Length: 5\r\n\r\nhello";
+static const char login[] = "POST /staff?x=1 HTTP/1.1\r\nHost: vpn.test.example\r\n"
+			    "User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
+			    "Cookie: webvpncontext=abc=; webvpn=TOK; webvpn=second\r\n"
+			    "X-Aggregate-Auth: 1\r\nX-Empty:\r\nX-Pad:  00 \t\r\n"
+			    "Content-Length: 5\r\n\r\nhello";
 
 static void
 a_login_post_reads_the_same_in_any_pieces(void)
@@ -161,16 +166,16 @@ a_login_post_reads_the_same_in_any_pieces(void)
 		http_req_new(&r);
 		int rc = feed(r, span_of(login, sizeof(login) - 1), step, &left);
 		bool all = rc == 0 && left == 0 && http_req_verb(r) == VERB_POST &&
-		           span_is(http_req_path(r), "/staff") &&
-		           span_is(http_req_query(r), "x=1") &&
-		           span_is(http_req_body(r), "hello") &&
-		           header_is(r, "x-aggregate-auth", "1") &&
-		           header_is(r, "X-Pad", "00") && header_is(r, "X-Empty", "") &&
-		           http_req_headers(r) == 7 && http_req_keep_alive(r) &&
-		           http_req_cookie(r, "webvpn", &v) && span_is(v, "TOK") &&
-		           http_req_cookie(r, "webvpncontext", &v) &&
-		           span_is(v, "abc=") && !http_req_cookie(r, "web", &v) &&
-		           v.n == 0 && !http_req_header(r, "Nope", &v);
+			   span_is(http_req_path(r), "/staff") &&
+			   span_is(http_req_query(r), "x=1") &&
+			   span_is(http_req_body(r), "hello") &&
+			   header_is(r, "x-aggregate-auth", "1") &&
+			   header_is(r, "X-Pad", "00") && header_is(r, "X-Empty", "") &&
+			   http_req_headers(r) == 7 && http_req_keep_alive(r) &&
+			   http_req_cookie(r, "webvpn", &v) && span_is(v, "TOK") &&
+			   http_req_cookie(r, "webvpncontext", &v) &&
+			   span_is(v, "abc=") && !http_req_cookie(r, "web", &v) &&
+			   v.n == 0 && !http_req_header(r, "Nope", &v);
 		if (!all || step == 1)
 			ok(all, "step %zu (rc %d, status %d)", step, rc,
 			   http_req_status(r));
@@ -206,7 +211,8 @@ connect_stops_after_the_blank_line(void)
 			is_int(left, 8, "the frame behind it is untouched");
 			is_int(http_req_verb(r), VERB_CONNECT, "verb");
 			ok(span_is(http_req_path(r), cases[i].path), "path");
-			ok(http_req_cookie(r, "webvpn", &v) && span_is(v, "T"), "token");
+			ok(http_req_cookie(r, "webvpn", &v) && span_is(v, "T"),
+			   "token");
 			http_req_free(r);
 		}
 	}
@@ -216,11 +222,11 @@ static void
 pipelined_requests_come_out_one_by_one(void)
 {
 	struct span in = SPAN("\r\nGET /a HTTP/1.1\r\n\r\n"
-	                      "POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-	                      "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
-	                      "HEAD https://vpn.example/c?q HTTP/1.1\r\n\r\n"
-	                      "GET /d HTTP/1.0\r\n\r\n"
-	                      "PUT /e HTTP/1.1\r\nConnection: close\r\n\r\n");
+			      "POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+			      "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+			      "HEAD https://vpn.example/c?q HTTP/1.1\r\n\r\n"
+			      "GET /d HTTP/1.0\r\n\r\n"
+			      "PUT /e HTTP/1.1\r\nConnection: close\r\n\r\n");
 	struct http_req *r;
 	http_req_new(&r);
 	ok(!http_req_begun(r), "nothing has begun");
@@ -256,15 +262,15 @@ a_response_is_one_buffer(void)
 	http_res_header(&w, "X-Reason", SPAN("a\r\nSet-Cookie: b"));
 	http_res_end(&w, "text/xml; charset=UTF-8", SPAN("<a/>"), false);
 	ok(span_is(wr_span(&w), "HTTP/1.1 200 OK\r\nConnection: Keep-Alive\r\n"
-	                        "X-Reason: a  Set-Cookie: b\r\n"
-	                        "Content-Type: text/xml; charset=UTF-8\r\n"
-	                        "Content-Length: 4\r\n\r\n<a/>"),
+				"X-Reason: a  Set-Cookie: b\r\n"
+				"Content-Type: text/xml; charset=UTF-8\r\n"
+				"Content-Length: 4\r\n\r\n<a/>"),
 	   "and no value can start a header");
 	w = wr_open(buf, sizeof(buf));
 	http_res_begin(&w, 404, false);
 	http_res_end(&w, NULL, SPAN("gone"), true);
 	ok(span_is(wr_span(&w), "HTTP/1.1 404 Not Found\r\nConnection: close\r\n"
-	                        "Content-Length: 4\r\n\r\n"),
+				"Content-Length: 4\r\n\r\n"),
 	   "HEAD announces the body only");
 	w = wr_open(buf, 20);
 	http_res_begin(&w, 200, true);
@@ -289,10 +295,14 @@ any_bytes_become_well_formed_xml_text(void)
 	       "&lt;a b=&quot;c&quot;&gt;&amp;&apos;", "markup");
 	is_str(escaped(xml_text, SPAN("a\0\1\x1f\x7f\n\t\r")),
 	       "a" BAD BAD BAD "\x7f\n\t&#13;", "controls");
-	is_str(escaped(xml_attr, SPAN("a\n\tb")), "a&#10;&#9;b", "breaks in attributes");
-	is_str(escaped(xml_text, SPAN("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80")),
+	is_str(escaped(xml_attr, SPAN("a\n\tb")), "a&#10;&#9;b",
+	       "breaks in attributes");
+	is_str(escaped(xml_text,
+		       SPAN("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80")),
 	       "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80", "UTF-8 stays");
-	is_str(escaped(xml_text, SPAN("\xff" "a\xc3")), BAD "a" BAD, "broken UTF-8");
+	is_str(escaped(xml_text, SPAN("\xff"
+				      "a\xc3")),
+	       BAD "a" BAD, "broken UTF-8");
 	is_str(escaped(xml_text, SPAN("\xc0\xaf")), BAD BAD, "overlong");
 	is_str(escaped(xml_text, SPAN("\xed\xa0\x80")), BAD BAD BAD, "surrogate");
 	is_str(escaped(xml_text, SPAN("\xef\xbf\xbf")), BAD, "U+FFFF");
@@ -322,8 +332,9 @@ base64_and_hex_go_there_and_back(void)
 	}
 	ok(same, "all lengths");
 	struct wr o = wr_open(back, sizeof(back));
-	static const struct span bad[] = { SPAN("A"), SPAN("AB="), SPAN("AA=="), SPAN("A B"),
-		                           SPAN("AB"), SPAN("A+/_"), SPAN("AAAAA") };
+	static const struct span bad[] = { SPAN("A"),    SPAN("AB="), SPAN("AA=="),
+					   SPAN("A B"),  SPAN("AB"),  SPAN("A+/_"),
+					   SPAN("AAAAA") };
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		is_int(b64url_decode(&o, bad[i]), E_PROTO, "not base64url: %.*s",
 		       (int)bad[i].n, (const char *)bad[i].p);

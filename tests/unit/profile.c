@@ -13,15 +13,19 @@ other_files_are_refused(void)
 		int want;
 	} cases[] = {
 		{ "nothing", SPAN(""), E_INVAL },
-		{ "an Umbrella profile (JSON)", SPAN("{\"organizationId\":\"1\"}"), E_INVAL },
+		{ "an Umbrella profile (JSON)", SPAN("{\"organizationId\":\"1\"}"),
+		  E_INVAL },
 		{ "another client module's",
 		  SPAN("<?xml version=\"1.0\"?><networkAccessManager/>"), E_INVAL },
-		{ "a VPN profile deeper down",
-		  SPAN("<x><AnyConnectProfile/></x>"), E_INVAL },
+		{ "a VPN profile deeper down", SPAN("<x><AnyConnectProfile/></x>"),
+		  E_INVAL },
 		{ "cut short", SPAN("<AnyConnectProfile><ServerList>"), E_INVAL },
 		{ "a DTD", SPAN("<!DOCTYPE a><AnyConnectProfile/>"), E_INVAL },
 		{ "trailing junk", SPAN("<AnyConnectProfile/>x"), E_INVAL },
-		{ "a binary", SPAN("\x7f""ELF\0\1"), E_INVAL },
+		{ "a binary",
+		  SPAN("\x7f"
+		       "ELF\0\1"),
+		  E_INVAL },
 		{ "the smallest profile", SPAN("<AnyConnectProfile/>"), 0 },
 		{ "a BOM in front", SPAN("\xef\xbb\xbf<AnyConnectProfile/>"), 0 },
 		{ "a prefix", SPAN("<c:AnyConnectProfile xmlns:c=\"u\"/>"), 0 },
@@ -34,13 +38,16 @@ static void
 the_generated_profile_is_one(void)
 {
 	char buf[4096];
-	struct profile p = { .alias = "R&D <office>", .hostname = "vpn.example:8443",
-		             .group = "staff", .local_lan = true };
+	struct profile p = { .alias = "R&D <office>",
+			     .hostname = "vpn.example:8443",
+			     .group = "staff",
+			     .local_lan = true };
 	struct wr w = wr_open(buf, sizeof(buf) - 1);
 	profile_write(&w, &p);
 	is_int(profile_check(wr_span(&w)), 0, "checked by ourselves");
 	buf[w.n] = 0;
-	ok(strstr(buf, "<HostName>R&amp;D &lt;office&gt;</HostName>"), "alias, escaped");
+	ok(strstr(buf, "<HostName>R&amp;D &lt;office&gt;</HostName>"),
+	   "alias, escaped");
 	ok(strstr(buf, "<HostAddress>vpn.example:8443</HostAddress>"), "address");
 	ok(strstr(buf, "<UserGroup>staff</UserGroup>"), "group");
 	ok(strstr(buf, "<LocalLanAccess UserControllable=\"true\">true<"), "local LAN");
@@ -49,8 +56,9 @@ the_generated_profile_is_one(void)
 	w = wr_open(buf, sizeof(buf) - 1);
 	profile_write(&w, &p);
 	buf[w.n] = 0;
-	ok(strstr(buf, "<HostName>vpn.example</HostName>") && !strstr(buf, "UserGroup") &&
-	   strstr(buf, "<LocalLanAccess UserControllable=\"false\">false<"),
+	ok(strstr(buf, "<HostName>vpn.example</HostName>") &&
+		   !strstr(buf, "UserGroup") &&
+		   strstr(buf, "<LocalLanAccess UserControllable=\"false\">false<"),
 	   "the host name stands in for the alias");
 }
 

@@ -31,7 +31,7 @@ static void
 every_path_has_its_route(void)
 {
 #define VPN "X-Transcend-Version: 1\r\n"
-#define OC  "User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
+#define OC "User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
 #define LEN "Content-Length: 0\r\n"
 	static const struct {
 		const char *line, *headers;
@@ -77,7 +77,7 @@ every_path_has_its_route(void)
 		is_int(m.route, cases[i].route, "%s", cases[i].line);
 		is_int(m.status, cases[i].status, "its status");
 		ok(m.body == NULL || (!strstr(out, "Set-Cookie") &&
-		                      !strstr(out, "Location") && !strstr(out, "href")),
+				      !strstr(out, "Location") && !strstr(out, "href")),
 		   "no cookie, redirect or link");
 	}
 }
@@ -90,9 +90,11 @@ the_downloader_is_kept_quiet(void)
 	} cases[] = {
 		{ "GET /1/binaries/update.txt", "0,0,0000\n" },
 		{ "GET /1/VPNManifest.xml",
-		  "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<vpn rev=\"1.0\"></vpn>\n" },
+		  "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<vpn "
+		  "rev=\"1.0\"></vpn>\n" },
 		{ "GET /+CSCOT+/translation-table?textdomain=AnyConnect",
-		  "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<vpn rev=\"1.0\"></vpn>\n" },
+		  "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<vpn "
+		  "rev=\"1.0\"></vpn>\n" },
 		{ "GET /1/binaries/vpndownloader.sh", "#!/bin/sh\nexit 0\n" },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -105,7 +107,8 @@ the_downloader_is_kept_quiet(void)
 	ok(strstr(out, "Content-Length: 9\r\n\r\n") && !strstr(out, "0,0,0000"),
 	   "HEAD has the length and no body");
 	find("PATCH /", "");
-	ok(strstr(out, "Allow: GET, HEAD, POST, CONNECT\r\n"), "405 says what is allowed");
+	ok(strstr(out, "Allow: GET, HEAD, POST, CONNECT\r\n"),
+	   "405 says what is allowed");
 }
 
 int

@@ -13,7 +13,7 @@ parse(struct auth_doc **d, const char *s)
 }
 
 #define INIT "<config-auth client=\"vpn\" type=\"init\" aggregate-auth-version=\"2\">"
-#define END  "</config-auth>"
+#define END "</config-auth>"
 
 static void
 hostile_documents_are_refused(void)
@@ -99,13 +99,13 @@ openconnects_init_is_understood(void)
 	struct auth_doc *d;
 	char group[64];
 	is_int(parse(&d, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<config-auth "
-	                 "client=\"vpn\" type=\"init\" aggregate-auth-version=\"2\">"
-	                 "<version who=\"vpn\">v9.01-3</version><device-id>linux-64"
-	                 "</device-id><capabilities><auth-method>single-sign-on-v2"
-	                 "</auth-method><auth-method>single-sign-on-external-browser"
-	                 "</auth-method></capabilities><group-access>"
-	                 "https://vpn.test.example/sta%66f</group-access><group-select>"
-	                 "R&amp;D</group-select></config-auth>\n"),
+			 "client=\"vpn\" type=\"init\" aggregate-auth-version=\"2\">"
+			 "<version who=\"vpn\">v9.01-3</version><device-id>linux-64"
+			 "</device-id><capabilities><auth-method>single-sign-on-v2"
+			 "</auth-method><auth-method>single-sign-on-external-browser"
+			 "</auth-method></capabilities><group-access>"
+			 "https://vpn.test.example/sta%66f</group-access><group-select>"
+			 "R&amp;D</group-select></config-auth>\n"),
 	       0, "parses");
 	is_int(d->type, AUTH_DOC_INIT, "init");
 	is_str(d->version, "v9.01-3", "version");
@@ -124,17 +124,17 @@ anyconnects_reply_is_understood_in_any_case(void)
 {
 	struct auth_doc *d;
 	is_int(parse(&d,
-	             "<Config-Auth Client=\"vpn\" Type=\"Auth-Reply\">\n"
-	             " <device-id computer-name=\"PC&quot;1\" device-type=\"Dell\" "
-	             "platform-version=\"10.0\" unique-id=\"AB\">win</device-id>\n"
-	             " <mac-address-list><mac-address>00-11</mac-address>"
-	             "</mac-address-list><session-token></session-token>\n"
-	             " <OPAQUE is-for=\"sg\"><tunnel-group>staff</tunnel-group>"
-	             "<auth-state>SEALED</auth-state><auth-state>FORGED</auth-state>"
-	             "</OPAQUE>\n <AUTH><Username>al<!-- -->ice</Username>"
-	             "<password><![CDATA[p<&>w]]></password><empty/>"
-	             "<deep><username>mallory</username></deep></AUTH>\n"
-	             " <client-cert-fail/></Config-Auth>\r\n"),
+		     "<Config-Auth Client=\"vpn\" Type=\"Auth-Reply\">\n"
+		     " <device-id computer-name=\"PC&quot;1\" device-type=\"Dell\" "
+		     "platform-version=\"10.0\" unique-id=\"AB\">win</device-id>\n"
+		     " <mac-address-list><mac-address>00-11</mac-address>"
+		     "</mac-address-list><session-token></session-token>\n"
+		     " <OPAQUE is-for=\"sg\"><tunnel-group>staff</tunnel-group>"
+		     "<auth-state>SEALED</auth-state><auth-state>FORGED</auth-state>"
+		     "</OPAQUE>\n <AUTH><Username>al<!-- -->ice</Username>"
+		     "<password><![CDATA[p<&>w]]></password><empty/>"
+		     "<deep><username>mallory</username></deep></AUTH>\n"
+		     " <client-cert-fail/></Config-Auth>\r\n"),
 	       0, "parses");
 	is_int(d->type, AUTH_DOC_REPLY, "auth-reply");
 	is_str(d->device_id, "win", "device");
@@ -151,9 +151,11 @@ anyconnects_reply_is_understood_in_any_case(void)
 	ok(d->client_cert_fail, "client-cert-fail");
 	auth_doc_free(d);
 
-	is_int(parse(&d, "<config-auth type=\"logout\"><session-token>T</session-token>" END),
+	is_int(parse(&d, "<config-auth "
+			 "type=\"logout\"><session-token>T</session-token>" END),
 	       0, "a logout parses");
-	ok(d->type == AUTH_DOC_LOGOUT && strcmp(d->session_token, "T") == 0, "with token");
+	ok(d->type == AUTH_DOC_LOGOUT && strcmp(d->session_token, "T") == 0,
+	   "with token");
 	auth_doc_free(d);
 	auth_doc_free(NULL);
 }
@@ -163,7 +165,7 @@ the_old_form_is_understood(void)
 {
 	struct auth_doc *d;
 	is_int(parse(&d, "username=b+ob&password=%26%3d%2B%c3%bc&tgroup=x&&=y&z&e="
-	                 "&auth_state=S"),
+			 "&auth_state=S"),
 	       0, "parses");
 	ok(d->is_legacy && d->type == AUTH_DOC_REPLY, "as a legacy reply");
 	is_str(auth_doc_field(d, "username"), "b ob", "plus is a blank");
@@ -183,13 +185,19 @@ group_paths_are_names_or_nothing(void)
 		int rc;
 		const char *group;
 	} cases[] = {
-		{ "/", E_NOENT, "" },          { "", E_NOENT, "" },
-		{ "/staff", 0, "staff" },      { "/staff/", 0, "staff" },
-		{ "/R%26D%20x", 0, "R&D x" },  { "/a+b", 0, "a+b" },
+		{ "/", E_NOENT, "" },
+		{ "", E_NOENT, "" },
+		{ "/staff", 0, "staff" },
+		{ "/staff/", 0, "staff" },
+		{ "/R%26D%20x", 0, "R&D x" },
+		{ "/a+b", 0, "a+b" },
 		{ "/gr%C3%BCn", 0, "gr\xc3\xbcn" },
-		{ "/a/b", E_PROTO, "" },       { "/a%2fb", E_PROTO, "" },
-		{ "/%00", E_PROTO, "" },       { "/%0a", E_PROTO, "" },
-		{ "/%ff", E_PROTO, "" },       { "/%4", E_PROTO, "" },
+		{ "/a/b", E_PROTO, "" },
+		{ "/a%2fb", E_PROTO, "" },
+		{ "/%00", E_PROTO, "" },
+		{ "/%0a", E_PROTO, "" },
+		{ "/%ff", E_PROTO, "" },
+		{ "/%4", E_PROTO, "" },
 		{ "/+webvpn+", E_PROTO, "" },
 		{ "/0123456789012345678901234567890123456789", E_PROTO, "" },
 	};
@@ -199,9 +207,12 @@ group_paths_are_names_or_nothing(void)
 		       cases[i].rc, "path %s", cases[i].path);
 		is_str(cases[i].rc ? "" : g, cases[i].group, "its group");
 	}
-	is_int(auth_group_from_url("https://vpn.example", g, sizeof(g)), E_NOENT, "no path");
-	is_int(auth_group_from_url("https://vpn.example/?x", g, sizeof(g)), E_NOENT, "query");
-	is_int(auth_group_from_url("https://[::1]:443/a?x", g, sizeof(g)), 0, "v6 literal");
+	is_int(auth_group_from_url("https://vpn.example", g, sizeof(g)), E_NOENT,
+	       "no path");
+	is_int(auth_group_from_url("https://vpn.example/?x", g, sizeof(g)), E_NOENT,
+	       "query");
+	is_int(auth_group_from_url("https://[::1]:443/a?x", g, sizeof(g)), 0,
+	       "v6 literal");
 	is_str(g, "a", "its group");
 }
 
@@ -218,15 +229,18 @@ only_old_anyconnect_is_gated(void)
 		{ "AnyConnect Darwin_i386 4.7.04056", NULL, false, true },
 		{ "AnyConnect Darwin_i386 3.1.14018", NULL, false, true },
 		{ "AnyConnect Linux_64 5.1.2.42", NULL, true, true },
-		{ "AnyConnect AppleSSLVPN_Darwin_ARM (iPhone) 4.0.05066", NULL, false, true },
-		{ "Cisco AnyConnect VPN Agent for Windows 4.7.00136", NULL, false, true },
+		{ "AnyConnect AppleSSLVPN_Darwin_ARM (iPhone) 4.0.05066", NULL, false,
+		  true },
+		{ "Cisco AnyConnect VPN Agent for Windows 4.7.00136", NULL, false,
+		  true },
 		{ "Cisco AnyConnect VPN Agent for Windows 10.1.0", NULL, true, true },
 		{ "AnyConnect", "v4.6", false, true },
 		{ "AnyConnect", NULL, true, true },
 		{ "AnyConnect Windows 4.8.1", "4.7", true, true },
 		{ "Open AnyConnect VPN Agent v9.01-3", "v4.7", true, false },
 		{ "Open AnyConnect VPN Agent v3.20", NULL, true, false },
-		{ "AnyConnect-compatible OpenConnect VPN Agent v9.21", NULL, true, false },
+		{ "AnyConnect-compatible OpenConnect VPN Agent v9.21", NULL, true,
+		  false },
 		{ "OpenConnect VPN Agent (NetworkManager) v1.2", NULL, true, false },
 		{ "Mozilla/5.0", NULL, true, false },
 		{ "", NULL, true, false },
@@ -249,8 +263,8 @@ platform(const char *device, const char *headers)
 	wr_fmt(&w, "POST / HTTP/1.1\r\nContent-Length: 0\r\n%s\r\n", headers);
 	struct span in = wr_span(&w);
 	int rc = http_req_feed(r, &in);
-	enum auth_platform p = rc < 0 ? (enum auth_platform)99
-	                              : auth_platform_of(r, device);
+	enum auth_platform p =
+		rc < 0 ? (enum auth_platform)99 : auth_platform_of(r, device);
 	http_req_free(r);
 	return p;
 }
@@ -262,17 +276,21 @@ platforms_are_recognised(void)
 	is_int(platform("mac-intel", "User-Agent: x Windows\r\n"), PLATFORM_MAC,
 	       "device-id first");
 	is_int(platform(NULL, "X-AnyConnect-Identifier-Platform: apple-ios\r\n"
-	                      "X-AnyConnect-Platform: win\r\n"),
+			      "X-AnyConnect-Platform: win\r\n"),
 	       PLATFORM_IOS, "identifier next");
-	is_int(platform(NULL, "X-AnyConnect-Platform: win\r\n"), PLATFORM_WIN, "platform");
-	is_int(platform("?", "User-Agent: AnyConnect Darwin_i386 4.9\r\n"), PLATFORM_MAC,
-	       "Darwin is not Windows");
-	is_int(platform(NULL, "User-Agent: Cisco AnyConnect VPN Agent for Apple iPhone 4\r\n"),
+	is_int(platform(NULL, "X-AnyConnect-Platform: win\r\n"), PLATFORM_WIN,
+	       "platform");
+	is_int(platform("?", "User-Agent: AnyConnect Darwin_i386 4.9\r\n"),
+	       PLATFORM_MAC, "Darwin is not Windows");
+	is_int(platform(
+		       NULL,
+		       "User-Agent: Cisco AnyConnect VPN Agent for Apple iPhone 4\r\n"),
 	       PLATFORM_IOS, "iPhone");
-	is_int(platform(NULL, "User-Agent: AnyConnect Android 4.10\r\n"), PLATFORM_ANDROID,
-	       "Android");
+	is_int(platform(NULL, "User-Agent: AnyConnect Android 4.10\r\n"),
+	       PLATFORM_ANDROID, "Android");
 	is_int(platform(NULL, "User-Agent: curl\r\n"), PLATFORM_UNKNOWN, "unknown");
-	ok(auth_platform_is_mobile(PLATFORM_IOS) && !auth_platform_is_mobile(PLATFORM_WIN),
+	ok(auth_platform_is_mobile(PLATFORM_IOS) &&
+		   !auth_platform_is_mobile(PLATFORM_WIN),
 	   "iOS is mobile, Windows is not");
 	is_str(auth_platform_name(PLATFORM_IOS), "apple-ios", "name");
 }
@@ -326,7 +344,8 @@ read_back(struct wr *w)
 	XML_SetUserData(p, &s);
 	XML_SetStartElementHandler(p, on_start);
 	XML_SetCharacterDataHandler(p, on_text);
-	bool valid = !wr_full(w) && XML_Parse(p, (char *)w->p, (int)w->n, 1) == XML_STATUS_OK;
+	bool valid = !wr_full(w) &&
+		     XML_Parse(p, (char *)w->p, (int)w->n, 1) == XML_STATUS_OK;
 	XML_ParserFree(p);
 	return valid ? s.trace : "invalid";
 }
@@ -337,14 +356,20 @@ static void
 a_form_asks_for_what_it_should(void)
 {
 	static const struct auth_option groups[] = { { "staff", "Staff" },
-		                                     { "R&D", "" },
-		                                     { "guest", "Guest <users>" } };
+						     { "R&D", "" },
+						     { "guest", "Guest <users>" } };
 	struct auth_form f = {
-		.message = "Enter 100%sure & <go> %d", .error = "Login failed.",
-		.group = "R&D", .state = "SEALED", .action = "/staff",
+		.message = "Enter 100%sure & <go> %d",
+		.error = "Login failed.",
+		.group = "R&D",
+		.state = "SEALED",
+		.action = "/staff",
 		.input = { { "text", "username", "Username:", NULL },
-		           { "password", "password", "Password:", NULL } },
-		.n_input = 2, .option = groups, .n_option = 3, .selected = 1,
+			   { "password", "password", "Password:", NULL } },
+		.n_input = 2,
+		.option = groups,
+		.n_option = 3,
+		.selected = 1,
 	};
 	struct wr w = wr_open(buf, sizeof(buf));
 	auth_write_form(&w, &f);
@@ -361,10 +386,12 @@ a_form_asks_for_what_it_should(void)
 	       "<option value=guest>Guest <users>",
 	       "the selected group leads, texts are escaped, %%s is parted");
 
-	struct auth_form old = { .id = "main", .is_legacy = true, .state = "S",
-		                 .group = "g",
-		                 .input = { { "text", "username", "U:", NULL } },
-		                 .n_input = 1 };
+	struct auth_form old = { .id = "main",
+				 .is_legacy = true,
+				 .state = "S",
+				 .group = "g",
+				 .input = { { "text", "username", "U:", NULL } },
+				 .n_input = 1 };
 	w = wr_open(buf, sizeof(buf));
 	auth_write_form(&w, &old);
 	is_str(read_back(&w),
@@ -386,10 +413,18 @@ any_text_stays_well_formed(void)
 		junk[i] = (char)(i + 1);
 	junk[255] = 0;
 	struct auth_option g = { junk, junk };
-	struct auth_form f = { .id = junk, .title = junk, .message = junk, .error = junk,
-		               .banner = junk, .group = junk, .state = junk,
-		               .action = junk, .input = { { "text", "x", junk, junk } },
-		               .n_input = 1, .option = &g, .n_option = 1 };
+	struct auth_form f = { .id = junk,
+			       .title = junk,
+			       .message = junk,
+			       .error = junk,
+			       .banner = junk,
+			       .group = junk,
+			       .state = junk,
+			       .action = junk,
+			       .input = { { "text", "x", junk, junk } },
+			       .n_input = 1,
+			       .option = &g,
+			       .n_option = 1 };
 	struct wr w = wr_open(buf, sizeof(buf));
 	auth_write_form(&w, &f);
 	ok(strcmp(read_back(&w), "invalid") != 0, "whatever it is");
@@ -402,10 +437,12 @@ a_refusal_has_an_error_and_no_form(void)
 	auth_write_refusal(&w, AUTH_VERSION_REFUSED, false);
 	const char *s = read_back(&w);
 	ok(strstr(s, "<error id=11 param1= param2=>This AnyConnect version") &&
-	   !strstr(s, "<form") && strstr(s, "<auth id="), "XML flow");
+		   !strstr(s, "<form") && strstr(s, "<auth id="),
+	   "XML flow");
 	w = wr_open(buf, sizeof(buf));
 	auth_write_refusal(&w, "No.", true);
-	is_str(read_back(&w), "<auth id=failure><title>Login<error id=11 param1= param2=>No.",
+	is_str(read_back(&w),
+	       "<auth id=failure><title>Login<error id=11 param1= param2=>No.",
 	       "old flow");
 	w = wr_open(buf, sizeof(buf));
 	auth_write_bye(&w);
@@ -415,10 +452,12 @@ a_refusal_has_an_error_and_no_form(void)
 static void
 success_carries_the_token_twice(void)
 {
-	struct auth_success s = { .session_id = "32768", .token = "TOK-en_1",
-		                  .banner = "Welcome & enjoy", .cert_sha1 = "ABCD",
-		                  .profile_uri = "/profiles/vpn.xml",
-		                  .profile_sha1 = "1234" };
+	struct auth_success s = { .session_id = "32768",
+				  .token = "TOK-en_1",
+				  .banner = "Welcome & enjoy",
+				  .cert_sha1 = "ABCD",
+				  .profile_uri = "/profiles/vpn.xml",
+				  .profile_sha1 = "1234" };
 	struct wr w = wr_open(buf, sizeof(buf));
 	auth_write_complete(&w, &s);
 	is_str(read_back(&w),
@@ -437,17 +476,20 @@ success_carries_the_token_twice(void)
 	wr_u8(&w, 0);
 	ok(strstr((char *)buf, "Set-Cookie: webvpn=TOK-en_1; "), "and in the cookie");
 	char *clear = strstr((char *)buf, "webvpnc=;");
-	char *hint = strstr((char *)buf,
-	                    "webvpnc=bu:/&p:t&iu:1/&sh:ABCD&lu:/+CSCOT+/translation-table?"
-	                    "textdomain%3DAnyConnect%26type%3Dmanifest"
-	                    "&fu:profiles%2Fvpn.xml&fh:1234;");
+	char *hint =
+		strstr((char *)buf,
+		       "webvpnc=bu:/&p:t&iu:1/&sh:ABCD&lu:/+CSCOT+/translation-table?"
+		       "textdomain%3DAnyConnect%26type%3Dmanifest"
+		       "&fu:profiles%2Fvpn.xml&fh:1234;");
 	ok(clear && hint && clear < hint, "the hint comes after its eraser");
 
 	s = (struct auth_success){ .token = "T", .is_legacy = true };
 	w = wr_open(buf, sizeof(buf));
 	auth_write_complete(&w, &s);
-	is_str(read_back(&w), "<auth id=success><title>SSL VPN Service<banner>"
-	                      "<message id=0 param1= param2=>", "old flow");
+	is_str(read_back(&w),
+	       "<auth id=success><title>SSL VPN Service<banner>"
+	       "<message id=0 param1= param2=>",
+	       "old flow");
 	s.is_legacy = false;
 	w = wr_open(buf, sizeof(buf));
 	auth_write_complete(&w, &s);

@@ -175,7 +175,8 @@ connect_req_parse(struct connect_req *c, const struct http_req *req)
 	c->has_master = hex_decode(c->master, sizeof(c->master), v) == 0;
 	c->platform = auth_platform_of(req, NULL);
 	http_req_header(req, "X-CSTP-License", &v);
-	c->is_mobile = auth_platform_is_mobile(c->platform) || http_name_is(v, "mobile");
+	c->is_mobile =
+		auth_platform_is_mobile(c->platform) || http_name_is(v, "mobile");
 	c->cipher = choose(c, req);
 
 	http_req_cookie(req, "webvpn", &v);
@@ -194,12 +195,13 @@ connect_req_wipe(struct connect_req *c)
 unsigned
 connect_mtu(unsigned base_mtu, bool outer_is_v6, unsigned cap, bool with_v6)
 {
-	unsigned over = DTLS_OVERHEAD + UDP_HEADER + (outer_is_v6 ? IP6_HEADER : IP4_HEADER);
+	unsigned over =
+		DTLS_OVERHEAD + UDP_HEADER + (outer_is_v6 ? IP6_HEADER : IP4_HEADER);
 	unsigned most = base_mtu ? (base_mtu > over ? base_mtu - over : 0)
-	                         : CONNECT_MTU_DEFAULT;
+				 : CONNECT_MTU_DEFAULT;
 	unsigned mtu = cap && cap < most ? cap : most;
 	unsigned least = with_v6 && most >= CONNECT_MTU_MIN_V6 ? CONNECT_MTU_MIN_V6
-	                                                       : CONNECT_MTU_MIN;
+							       : CONNECT_MTU_MIN;
 
 	/* A link too small for 576 is a lie or beyond help: let it fragment. */
 	return mtu < least ? least : mtu;
@@ -305,13 +307,15 @@ route_list(struct wr *w, bool is_include, const struct config_route *r, size_t n
 
 	for (size_t i = 0; i < n; i++) {
 		if (r[i].family == AF_INET) {
-			net4(w, is_include ? "X-CSTP-Split-Include" : "X-CSTP-Split-Exclude",
+			net4(w,
+			     is_include ? "X-CSTP-Split-Include"
+					: "X-CSTP-Split-Exclude",
 			     r[i].v4.addr, r[i].v4.len);
 			did.v4++;
 		} else {
 			ip6(w,
 			    is_include ? "X-CSTP-Split-Include-IP6"
-			               : "X-CSTP-Split-Exclude-IP6",
+				       : "X-CSTP-Split-Exclude-IP6",
 			    &r[i].v6.addr, r[i].v6.len);
 			did.v6++;
 		}

@@ -20,7 +20,7 @@
 
 enum {
 	CONNECT_TOKEN_MAX = 1024,
-	CONNECT_MASTER = 48,      /* DTLS master secret, RFC 5246 8.1 */
+	CONNECT_MASTER = 48, /* DTLS master secret, RFC 5246 8.1 */
 	CONNECT_DTLS_ID = 32,
 	CONNECT_ANSWER_MAX = 64 * 1024, /* room that any configuration fits in */
 	CONNECT_MTU_DEFAULT = 1390,
@@ -55,8 +55,8 @@ struct connect_cipher_info {
 const struct connect_cipher_info *connect_cipher_info(enum connect_cipher c);
 
 struct connect_req {
-	struct span token; /* cookie webvpn */
-	char hostname[64]; /* letters, digits, . - _ only; "" when absent or odd */
+	struct span token;    /* cookie webvpn */
+	char hostname[64];    /* letters, digits, . - _ only; "" when absent or odd */
 	char user_agent[128]; /* printable ASCII, cut */
 	unsigned base_mtu;    /* link MTU the client saw, 0 unknown */
 	unsigned mtu;         /* tunnel MTU it computed, 0 unknown */
@@ -111,18 +111,18 @@ struct connect_answer {
 
 	unsigned mtu, base_mtu; /* mtu is mandatory */
 	unsigned dpd_s, keepalive_s;
-	unsigned rekey_s; /* 0: method none */
-	unsigned idle_s;  /* 0: "none" */
+	unsigned rekey_s;                /* 0: method none */
+	unsigned idle_s;                 /* 0: "none" */
 	unsigned session_s, remaining_s; /* session_s 0: "none" */
-	unsigned alert_s;        /* warn so long before the end */
-	unsigned disconnected_s; /* always sent: how long the token is good */
+	unsigned alert_s;                /* warn so long before the end */
+	unsigned disconnected_s;         /* always sent: how long the token is good */
 	const char *banner;
 	bool dyndns; /* resolve the name again at reconnect */
 	/* Dynamic split tunnelling: one line of XML. A line break in it would end
 	 * the headers, so such a text is left out. */
 	const char *post_auth_xml;
 
-	enum connect_cipher cipher; /* CIPHER_NONE: no X-DTLS-* at all */
+	enum connect_cipher cipher;       /* CIPHER_NONE: no X-DTLS-* at all */
 	uint8_t dtls_id[CONNECT_DTLS_ID]; /* fresh random per CONNECT */
 	uint16_t dtls_port;
 	unsigned dtls_mtu; /* 0: as mtu */

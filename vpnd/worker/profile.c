@@ -24,26 +24,28 @@ profile_write(struct wr *w, const struct profile *p)
 	const char *yes_no = p->local_lan ? "true" : "false";
 
 	wr_str(w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-	          "<AnyConnectProfile xmlns=\"http://schemas.xmlsoap.org/encoding/\" "
-	          "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" "
-	          "xsi:schemaLocation=\"http://schemas.xmlsoap.org/encoding/ "
-	          "AnyConnectProfile.xsd\">\n<ClientInitialization>\n"
-	          /* We serve no software: do not let the client look for it. */
-	          "<BypassDownloader>true</BypassDownloader>\n"
-	          "<AutoUpdate UserControllable=\"false\">false</AutoUpdate>\n"
-	          "<StrictCertificateTrust>false</StrictCertificateTrust>\n");
-	wr_fmt(w, "<LocalLanAccess UserControllable=\"%s\">%s</LocalLanAccess>\n", yes_no,
-	       yes_no);
-	wr_str(w, "<AutoReconnect UserControllable=\"false\">true\n"
-	          "<AutoReconnectBehavior UserControllable=\"false\">ReconnectAfterResume"
-	          "</AutoReconnectBehavior>\n</AutoReconnect>\n</ClientInitialization>\n"
-	          "<ServerList>\n<HostEntry>\n");
+		  "<AnyConnectProfile xmlns=\"http://schemas.xmlsoap.org/encoding/\" "
+		  "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" "
+		  "xsi:schemaLocation=\"http://schemas.xmlsoap.org/encoding/ "
+		  "AnyConnectProfile.xsd\">\n<ClientInitialization>\n"
+		  /* We serve no software: do not let the client look for it. */
+		  "<BypassDownloader>true</BypassDownloader>\n"
+		  "<AutoUpdate UserControllable=\"false\">false</AutoUpdate>\n"
+		  "<StrictCertificateTrust>false</StrictCertificateTrust>\n");
+	wr_fmt(w, "<LocalLanAccess UserControllable=\"%s\">%s</LocalLanAccess>\n",
+	       yes_no, yes_no);
+	wr_str(w,
+	       "<AutoReconnect UserControllable=\"false\">true\n"
+	       "<AutoReconnectBehavior UserControllable=\"false\">ReconnectAfterResume"
+	       "</AutoReconnectBehavior>\n</AutoReconnect>\n</ClientInitialization>\n"
+	       "<ServerList>\n<HostEntry>\n");
 	element(w, "HostName", p->alias && p->alias[0] ? p->alias : p->hostname);
 	element(w, "HostAddress", p->hostname);
 	if (p->group && p->group[0])
 		element(w, "UserGroup", p->group);
-	wr_str(w, "<PrimaryProtocol>SSL</PrimaryProtocol>\n</HostEntry>\n</ServerList>\n"
-	          "</AnyConnectProfile>\n");
+	wr_str(w,
+	       "<PrimaryProtocol>SSL</PrimaryProtocol>\n</HostEntry>\n</ServerList>\n"
+	       "</AnyConnectProfile>\n");
 }
 
 struct check {
@@ -93,7 +95,7 @@ profile_check(struct span file)
 	XML_SetElementHandler(c.parser, on_start, on_end);
 	XML_SetStartDoctypeDeclHandler(c.parser, on_doctype);
 	enum XML_Status st =
-	        XML_Parse(c.parser, (const char *)file.p, (int)file.n, XML_TRUE);
+		XML_Parse(c.parser, (const char *)file.p, (int)file.n, XML_TRUE);
 	XML_ParserFree(c.parser);
 	return st == XML_STATUS_OK && c.is_vpn ? 0 : E_INVAL;
 }

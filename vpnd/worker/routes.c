@@ -9,13 +9,13 @@ static const char html[] = "text/html; charset=UTF-8";
 static const char xml[] = "text/xml; charset=UTF-8";
 
 static const char page[] =
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-        "<title>VPN</title></head>\n<body><p>This is a VPN server. Connect to it with "
-        "your VPN client.</p></body></html>\n";
+	"<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+	"<title>VPN</title></head>\n<body><p>This is a VPN server. Connect to it with "
+	"your VPN client.</p></body></html>\n";
 static const char empty_page[] =
-        "<!DOCTYPE html>\n<html><head><title>VPN</title></head><body></body></html>\n";
+	"<!DOCTYPE html>\n<html><head><title>VPN</title></head><body></body></html>\n";
 static const char no_manifest[] =
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<vpn rev=\"1.0\"></vpn>\n";
+	"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<vpn rev=\"1.0\"></vpn>\n";
 
 /* What AnyConnect's downloader asks for after a login. These answers say
  * "nothing newer here" and keep it quiet. A final * matches any rest. */
@@ -25,6 +25,7 @@ static const struct {
 	int status;
 	const char *type, *body;
 } gets[] = {
+	/* clang-format off */
 	{ "/1/binaries/update.txt", ROUTE_STATIC, 200, xml, "0,0,0000\n" },
 	{ "/1/binaries/vpndownloader.sh", ROUTE_STATIC, 200, "application/x-shellscript",
 	  "#!/bin/sh\nexit 0\n" },
@@ -43,6 +44,7 @@ static const struct {
 	{ PROFILE_PATH, ROUTE_PROFILE, 404, html, empty_page },
 	{ "/profiles%2Fvpn.xml", ROUTE_PROFILE, 404, html, empty_page },
 	{ "/profiles%2fvpn.xml", ROUTE_PROFILE, 404, html, empty_page },
+	/* clang-format on */
 };
 
 static bool
@@ -70,11 +72,16 @@ static bool
 is_login_path(struct span path)
 {
 	return path.n > 0 && path.p[0] == '/' &&
-	       memchr(path.p + 1, '/', path.n - 1) == NULL && memchr(path.p, '.', path.n) == NULL;
+	       memchr(path.p + 1, '/', path.n - 1) == NULL &&
+	       memchr(path.p, '.', path.n) == NULL;
 }
 
-static const struct route_match not_found = { .status = 404, .type = html, .body = empty_page };
-static const struct route_match no_method = { .status = 405, .type = html, .body = empty_page };
+static const struct route_match not_found = { .status = 404,
+					      .type = html,
+					      .body = empty_page };
+static const struct route_match no_method = { .status = 405,
+					      .type = html,
+					      .body = empty_page };
 
 static struct route_match
 get(const struct http_req *req)
@@ -84,13 +91,15 @@ get(const struct http_req *req)
 	for (size_t i = 0; i < sizeof(gets) / sizeof(gets[0]); i++)
 		if (path_is(path, gets[i].path))
 			return (struct route_match){ .route = gets[i].route,
-				                     .status = gets[i].status,
-				                     .type = gets[i].type,
-				                     .body = gets[i].body };
+						     .status = gets[i].status,
+						     .type = gets[i].type,
+						     .body = gets[i].body };
 	if (is_login_path(path) && is_vpn_client(req))
 		return (struct route_match){ .route = ROUTE_LEGACY_FORM };
 	if (span_is(path, "/"))
-		return (struct route_match){ .status = 200, .type = html, .body = page };
+		return (struct route_match){ .status = 200,
+					     .type = html,
+					     .body = page };
 	return not_found;
 }
 
@@ -113,7 +122,9 @@ routes_find(const struct http_req *req)
 	m.is_head = http_req_verb(req) == VERB_HEAD;
 	/* A probe must change nothing. */
 	if (m.is_head && (m.route == ROUTE_LEGACY_FORM || m.route == ROUTE_LOGOUT)) {
-		m = (struct route_match){ .status = 200, .type = html, .body = empty_page };
+		m = (struct route_match){ .status = 200,
+					  .type = html,
+					  .body = empty_page };
 		m.is_head = true;
 	}
 	return m;

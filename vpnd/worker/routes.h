@@ -18,7 +18,7 @@ enum route {
 	ROUTE_LEGACY_FORM, /* GET of a client without XML POST: a bare form */
 	ROUTE_TUNNEL,      /* CONNECT to the tunnel */
 	ROUTE_PROFILE,     /* GET of the profile; 404 when there is none */
-	ROUTE_LOGOUT,      /* GET: may end the cookie's session; then the static answer */
+	ROUTE_LOGOUT, /* GET: may end the cookie's session; then the static answer */
 };
 
 struct route_match {

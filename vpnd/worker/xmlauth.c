@@ -104,7 +104,7 @@ wiping_realloc(void *p, size_t n)
 }
 
 static const XML_Memory_Handling_Suite wiping = { wiping_malloc, wiping_realloc,
-	                                          wiping_free };
+						  wiping_free };
 
 /* Keep a text in the document. NULL when it is full. */
 static const char *
@@ -140,7 +140,8 @@ element_of(enum el parent, const char *name)
 	if (parent == EL_AUTH)
 		return EL_FIELD;
 	for (size_t i = 0; i < sizeof(grammar) / sizeof(grammar[0]); i++)
-		if (grammar[i].parent == parent && strcasecmp(grammar[i].name, name) == 0)
+		if (grammar[i].parent == parent &&
+		    strcasecmp(grammar[i].name, name) == 0)
 			return grammar[i].el;
 	return EL_OTHER;
 }
@@ -324,12 +325,12 @@ parse_xml(struct auth_doc *d, struct span body)
 	XML_SetStartDoctypeDeclHandler(r->parser, on_doctype);
 
 	enum XML_Status st =
-	        XML_Parse(r->parser, (const char *)body.p, (int)body.n, XML_TRUE);
+		XML_Parse(r->parser, (const char *)body.p, (int)body.n, XML_TRUE);
 	if (r->rc < 0)
 		rc = r->rc;
 	else if (st != XML_STATUS_OK || !r->has_root)
 		rc = XML_GetErrorCode(r->parser) == XML_ERROR_NO_MEMORY ? E_NOMEM
-		                                                         : E_PROTO;
+									: E_PROTO;
 	else
 		rc = 0;
 	XML_ParserFree(r->parser);
@@ -402,7 +403,8 @@ parse_form(struct auth_doc *d, struct span left)
 	d->is_legacy = true;
 	while (left.n > 0) {
 		const uint8_t *amp = memchr(left.p, '&', left.n);
-		struct span pair = span_of(left.p, amp ? (size_t)(amp - left.p) : left.n);
+		struct span pair =
+			span_of(left.p, amp ? (size_t)(amp - left.p) : left.n);
 		left = amp ? span_of(amp + 1, left.n - pair.n - 1) : span_of(left.p, 0);
 		const uint8_t *eq = pair.n ? memchr(pair.p, '=', pair.n) : NULL;
 		if (eq == NULL || eq == pair.p)
@@ -413,7 +415,7 @@ parse_form(struct auth_doc *d, struct span left)
 		struct auth_field f;
 		if ((f.name = keep_decoded(d, span_of(pair.p, k), &rc)) == NULL ||
 		    (f.value = keep_decoded(d, span_of(eq + 1, pair.n - k - 1), &rc)) ==
-		            NULL)
+			    NULL)
 			return rc;
 		/* In the old flow nothing is opaque: what must come back is a
 		 * hidden input. */
@@ -551,7 +553,7 @@ enum auth_platform
 auth_platform_of(const struct http_req *req, const char *device_id)
 {
 	static const char *const headers[] = { "X-AnyConnect-Identifier-Platform",
-		                               "X-AnyConnect-Platform", "User-Agent" };
+					       "X-AnyConnect-Platform", "User-Agent" };
 	enum auth_platform p = PLATFORM_UNKNOWN;
 
 	if (device_id)
@@ -569,7 +571,8 @@ auth_is_anyconnect(struct span ua)
 {
 	if (http_contains(ua, "OpenConnect") || http_contains(ua, "Open AnyConnect"))
 		return false;
-	return http_contains(ua, "AnyConnect") || http_contains(ua, "Cisco Secure Client");
+	return http_contains(ua, "AnyConnect") ||
+	       http_contains(ua, "Cisco Secure Client");
 }
 
 /* The first word of the form 4.8..., perhaps with a v in front. */
@@ -579,14 +582,16 @@ version_in(struct span s, unsigned *major, unsigned *minor)
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned v[2] = { 0, 0 };
 		size_t at = i;
-		if (i > 0 && s.p[i - 1] != ' ' && s.p[i - 1] != '/' && s.p[i - 1] != '(')
+		if (i > 0 && s.p[i - 1] != ' ' && s.p[i - 1] != '/' &&
+		    s.p[i - 1] != '(')
 			continue;
 		if (s.p[at] == 'v' || s.p[at] == 'V')
 			at++;
 		int k = 0;
 		for (; k < 2; k++) {
 			size_t from = at;
-			while (at < s.n && at - from < 6 && s.p[at] >= '0' && s.p[at] <= '9')
+			while (at < s.n && at - from < 6 && s.p[at] >= '0' &&
+			       s.p[at] <= '9')
 				v[k] = v[k] * 10 + (unsigned)(s.p[at++] - '0');
 			if (at == from || (k == 0 && (at == s.n || s.p[at++] != '.')))
 				break;
@@ -734,15 +739,16 @@ auth_write_form(struct wr *w, const struct auth_form *f)
 		error_element(w, f->error);
 	wr_str(w, "<form method=\"post\"");
 	attr(w, "action",
-	     f->action        ? f->action
+	     f->action      ? f->action
 	     : f->is_legacy ? "/+webvpn+/index.html"
-	                    : "/");
+			    : "/");
 	wr_str(w, ">\n");
 	for (size_t i = 0; i < f->n_input; i++)
 		input(w, &f->input[i]);
 	if (f->is_legacy && f->state)
-		input(w, &(struct auth_input){
-		                 .type = "hidden", .name = "auth_state", .value = f->state });
+		input(w, &(struct auth_input){ .type = "hidden",
+					       .name = "auth_state",
+					       .value = f->state });
 	if (f->n_option > 0) {
 		wr_str(w, "<select name=\"group_list\" label=\"GROUP:\">\n");
 		size_t first = f->selected < f->n_option ? f->selected : 0;
@@ -792,14 +798,15 @@ auth_write_complete(struct wr *w, const struct auth_success *s)
 	wr_str(w, "<message id=\"0\" param1=\"\" param2=\"\"></message>\n</auth>\n");
 	if (!s->is_legacy) {
 		wr_str(w, "<capabilities><crypto-supported>ssl-dhe</crypto-supported>"
-		          "</capabilities>\n<config client=\"vpn\" type=\"private\">\n"
-		          "<vpn-base-config>");
+			  "</capabilities>\n<config client=\"vpn\" type=\"private\">\n"
+			  "<vpn-base-config>");
 		if (s->cert_sha1)
 			element(w, "server-cert-hash", s->cert_sha1);
-		wr_str(w, "</vpn-base-config>\n<opaque is-for=\"vpn-client\"></opaque>\n");
+		wr_str(w,
+		       "</vpn-base-config>\n<opaque is-for=\"vpn-client\"></opaque>\n");
 		if (s->profile_uri && s->profile_sha1) {
 			wr_str(w, "<vpn-profile-manifest><vpn rev=\"1.0\">"
-			          "<file type=\"profile\" service-type=\"user\">");
+				  "<file type=\"profile\" service-type=\"user\">");
 			element(w, "uri", s->profile_uri);
 			wr_str(w, "<hash type=\"sha1\">");
 			xml_text(w, span_str(s->profile_sha1));
@@ -820,18 +827,20 @@ void
 auth_write_cookies(struct wr *w, const struct auth_success *s)
 {
 	/* An expired one first: it clears a value of an earlier login. */
-	wr_str(w, "Set-Cookie: webvpncontext=; expires=Thu, 01 Jan 1970 22:00:00 GMT; "
-	          "path=/; Secure; HttpOnly\r\n"
-	          "Set-Cookie: webvpnc=; expires=Thu, 01 Jan 1970 22:00:00 GMT; path=/; "
-	          "Secure; HttpOnly\r\n");
+	wr_str(w,
+	       "Set-Cookie: webvpncontext=; expires=Thu, 01 Jan 1970 22:00:00 GMT; "
+	       "path=/; Secure; HttpOnly\r\n"
+	       "Set-Cookie: webvpnc=; expires=Thu, 01 Jan 1970 22:00:00 GMT; path=/; "
+	       "Secure; HttpOnly\r\n");
 	wr_fmt(w, "Set-Cookie: webvpn=%s; path=/; Secure; HttpOnly\r\n", s->token);
 	wr_fmt(w, "Set-Cookie: webvpnc=bu:/&p:t&iu:1/&sh:%s",
 	       s->cert_sha1 ? s->cert_sha1 : "");
-	wr_str(w, "&lu:/+CSCOT+/translation-table?textdomain%3DAnyConnect%26type%3Dmanifest");
+	wr_str(w, "&lu:/+CSCOT+/"
+		  "translation-table?textdomain%3DAnyConnect%26type%3Dmanifest");
 	if (s->profile_uri && s->profile_sha1) {
 		/* Relative to bu, its slash encoded. */
-		const char *p = s->profile_uri[0] == '/' ? s->profile_uri + 1
-		                                         : s->profile_uri;
+		const char *p =
+			s->profile_uri[0] == '/' ? s->profile_uri + 1 : s->profile_uri;
 		wr_str(w, "&fu:");
 		for (; *p; p++) {
 			if (*p == '/')

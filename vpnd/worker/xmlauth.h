@@ -22,9 +22,9 @@ enum {
 	AUTH_BODY_MAX = HTTP_BODY_MAX,
 	AUTH_DEPTH_MAX = 16,
 	AUTH_ELEMENTS_MAX = 512,
-	AUTH_ATTRS_MAX = 16,          /* per element */
-	AUTH_TEXT_MAX = 8 * 1024,     /* one value */
-	AUTH_ARENA = 24 * 1024,       /* all kept values together */
+	AUTH_ATTRS_MAX = 16,      /* per element */
+	AUTH_TEXT_MAX = 8 * 1024, /* one value */
+	AUTH_ARENA = 24 * 1024,   /* all kept values together */
 	AUTH_FIELDS_MAX = 16,
 	AUTH_INPUTS_MAX = 8,
 };
@@ -55,7 +55,7 @@ struct auth_doc {
 	const char *group_access; /* the URL the user typed */
 	const char *group_select;
 	bool client_cert_fail;
-	const char *session_token;            /* logout */
+	const char *session_token;             /* logout */
 	const char *tunnel_group, *auth_state; /* our opaque, echoed */
 	struct auth_field field[AUTH_FIELDS_MAX];
 	size_t n_field;
@@ -79,10 +79,10 @@ int auth_group_from_url(const char *url, char *out, size_t cap);
 enum auth_platform {
 	PLATFORM_UNKNOWN,
 	PLATFORM_WIN,
-	PLATFORM_MAC,     /* mac-intel */
-	PLATFORM_LINUX,   /* linux, linux-64 */
+	PLATFORM_MAC,   /* mac-intel */
+	PLATFORM_LINUX, /* linux, linux-64 */
 	PLATFORM_ANDROID,
-	PLATFORM_IOS,     /* apple-ios */
+	PLATFORM_IOS, /* apple-ios */
 };
 
 /* The name clients use for it: "win", "apple-ios", ...; "unknown". */
@@ -99,8 +99,9 @@ bool auth_is_anyconnect(struct span user_agent);
 /* AnyConnect older than 4.8 cannot form a tunnel; nobody else is gated. version
  * (may be NULL) is the document's; it counts when the User-Agent has none. */
 bool auth_version_ok(struct span user_agent, const char *version);
-#define AUTH_VERSION_REFUSED                                                             \
-	"This AnyConnect version is too old for this server. Install AnyConnect 4.8 or "  \
+#define AUTH_VERSION_REFUSED                                                           \
+	"This AnyConnect version is too old for this server. Install AnyConnect 4.8 "  \
+	"or "                                                                          \
 	"newer."
 
 struct auth_input {
@@ -118,10 +119,10 @@ struct auth_option {
 struct auth_form {
 	const char *id; /* "main", "challenge", "new-pass"; NULL: "main" */
 	const char *title, *message, *banner;
-	const char *error;    /* shown above the prompt */
-	const char *action;   /* NULL: "/" */
-	const char *group;    /* opaque tunnel-group */
-	const char *state;    /* opaque auth-state */
+	const char *error;  /* shown above the prompt */
+	const char *action; /* NULL: "/" */
+	const char *group;  /* opaque tunnel-group */
+	const char *state;  /* opaque auth-state */
 	struct auth_input input[AUTH_INPUTS_MAX];
 	size_t n_input;
 	const struct auth_option *option; /* the group list; n_option 0: none */
@@ -140,9 +141,9 @@ void auth_write_bye(struct wr *w);
 
 struct auth_success {
 	const char *session_id;
-	const char *token;       /* base64url */
+	const char *token; /* base64url */
 	const char *banner;
-	const char *cert_sha1;    /* upper-case hex of the certificate's DER; NULL none */
+	const char *cert_sha1; /* upper-case hex of the certificate's DER; NULL none */
 	const char *profile_uri;  /* "/profiles/vpn.xml"; NULL: no profile */
 	const char *profile_sha1; /* hex of the exact bytes served */
 	bool is_legacy;
