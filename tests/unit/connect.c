@@ -179,7 +179,7 @@ the_mtu_fits_the_path(void)
 		{ 1500, false, 1200, false, 1200 }, { 1280, false, 0, true, 1214 },
 		{ 1346, false, 0, true, 1280 },     { 600, false, 0, false, 576 },
 		{ 10, true, 0, true, 576 },         { 9000, false, 1500, false, 1500 },
-		{ 1500, false, 100, false, 576 },
+		{ 1500, false, 100, false, 576 },   { 65535, false, 0, true, 1500 },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		is_int(connect_mtu(cases[i].base, cases[i].outer6, cases[i].cap,

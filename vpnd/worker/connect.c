@@ -199,7 +199,8 @@ connect_mtu(unsigned base_mtu, bool outer_is_v6, unsigned cap, bool with_v6)
 		DTLS_OVERHEAD + UDP_HEADER + (outer_is_v6 ? IP6_HEADER : IP4_HEADER);
 	unsigned most = base_mtu ? (base_mtu > over ? base_mtu - over : 0)
 				 : CONNECT_MTU_DEFAULT;
-	unsigned mtu = cap && cap < most ? cap : most;
+	unsigned limit = cap ? cap : CONNECT_MTU_MAX;
+	unsigned mtu = limit < most ? limit : most;
 	unsigned least = with_v6 && most >= CONNECT_MTU_MIN_V6 ? CONNECT_MTU_MIN_V6
 							       : CONNECT_MTU_MIN;
 

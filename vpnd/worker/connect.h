@@ -24,6 +24,7 @@ enum {
 	CONNECT_DTLS_ID = 32,
 	CONNECT_ANSWER_MAX = 64 * 1024, /* room that any configuration fits in */
 	CONNECT_MTU_DEFAULT = 1390,
+	CONNECT_MTU_MAX = 1500, /* without a cap: a client on loopback claims 65535 */
 	CONNECT_MTU_MIN = 576,
 	CONNECT_MTU_MIN_V6 = 1280, /* RFC 8200 5 */
 };
@@ -79,7 +80,7 @@ bool connect_is_tunnel(struct span path);
 int connect_req_parse(struct connect_req *c, const struct http_req *req);
 void connect_req_wipe(struct connect_req *c);
 
-/* Tunnel MTU. base_mtu 0: unknown. cap 0: none. Never above base minus the
+/* Tunnel MTU. base_mtu 0: unknown. cap 0: CONNECT_MTU_MAX. Never above base minus the
  * overhead of UDP, IP and a DTLS 1.2 AES-GCM record; at least 576; at least 1280
  * with IPv6 inside if the base allows it. */
 unsigned connect_mtu(unsigned base_mtu, bool outer_is_v6, unsigned cap, bool with_v6);
