@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* file.h -- state on disk is written whole or not at all.
+ *
+ * Errors: -errno, E_LIMIT when a file is larger than the reader accepts.
+ */
+#ifndef COMMON_FILE_H
+#define COMMON_FILE_H
+
+#include "common/span.h"
+
+#include <sys/types.h>
+
+/* Replace `name` in directory dir_fd (AT_FDCWD: a path) by these bytes:
+ * temporary file, fsync, rename, fsync of the directory. */
+int file_replace(int dir_fd, const char *name, struct span bytes, mode_t mode);
+
+/* All bytes of a file in memory of its own (the caller frees), with a NUL behind
+ * them. -ENOENT when there is none; E_LIMIT above max. */
+int file_read(int dir_fd, const char *name, size_t max, uint8_t **bytes, size_t *n);
+
+/* The same from an open descriptor, from its start. Does not close it. */
+int file_read_fd(int fd, size_t max, uint8_t **bytes, size_t *n);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* proc.h -- start a process with chosen descriptors; give privileges away.
+ *
+ * Errors: -errno.
+ */
+#ifndef COMMON_PROC_H
+#define COMMON_PROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* fork and exec argv[0] (argv ends in NULL). Of all descriptors only 0, 1, 2
+ * and fds[0..n_fds) stay open, renumbered to 3, 4, ... in that order. The child
+ * dies with its parent (PR_SET_PDEATHSIG) and has default signals. */
+int proc_spawn(pid_t *pid, char *const argv[], const int *fds, size_t n_fds);
+
+/* chroot to root ("" = stay), become uid:gid without supplementary groups,
+ * with no capability but, if asked, CAP_NET_RAW (a worker needs it to mark the
+ * connections it closes on purpose), and no way to gain more. */
+int proc_confine(const char *root, uid_t uid, gid_t gid, bool keep_net_raw);
+
+#endif
