@@ -177,52 +177,55 @@ one_bad_message_does_not_stop_the_others(void)
 	close(c);
 }
 
-/* Loopback's MTU is 65536, so borrow the path MTU: the kernel refuses to send a
- * datagram beyond what IP can hold in the same way. */
+/* Loopback takes 64 KiB, so tell the socket that its path takes 1280. */
 static void
 a_datagram_too_long_for_the_path_is_reported(void)
 {
 	struct ip_addr a, b;
-	int s = socket_at("127.0.0.1", &a), c = socket_at("127.0.0.1", &b);
+	int s = socket_at("::1", &a), c = socket_at("::1", &b);
 	struct batch_path path = { .peer = b };
-	int cork = 1;
+	struct batch_datagram *list;
+	int mtu = 1280;
 	static const uint8_t big[BATCH_SLOT_BYTES];
 
+	if (s < 0 || c < 0) {
+		ok(true, "# SKIP no IPv6 here");
+		return;
+	}
 	batch_prepare(s);
+	setsockopt(s, IPPROTO_IPV6, IPV6_MTU, &mtu, sizeof(mtu));
 	memset(&failed, 0, sizeof(failed));
-	/* A corked socket adds up: the 32nd slot goes beyond 65507. */
-	setsockopt(s, IPPROTO_UDP, 1 /* UDP_CORK */, &cork, sizeof(cork));
-	for (uint32_t i = 0; i < 40; i++)
-		batch_tx_copy(tx, span_of(big, sizeof(big)), &path, i);
-	int sent = batch_tx_flush(tx, s);
-	ok(sent < 40 && failed.calls > 0, "%d sent, %d refused", sent, failed.calls);
+	batch_tx_copy(tx, span_of(big, 1280 - 48), &path, 1);
+	batch_tx_copy(tx, span_of(big, 1280 - 47), &path, 2);
+	batch_tx_copy(tx, span_of(big, 100), &path, 3);
+	is_int(batch_tx_flush(tx, s), 2, "two of three leave");
+	is_int(failed.calls, 1, "one does not");
 	is_int(failed.rc, -EMSGSIZE, "EMSGSIZE");
-	is_int(failed.n, BATCH_SLOT_BYTES, "with its size");
+	ok(failed.tag == 2 && failed.n == 1280 - 47, "which, and its size");
+	is_int(batch_rx_read(rx, c, &list), 2, "none came in fragments");
 	close(s);
 	close(c);
 }
 
+/* UDP over loopback never pushes back; a full unix socket does. */
 static void
 a_full_socket_drops_the_newest(void)
 {
-	int pair[2], small = 4096;
-	struct batch_path path = { .peer = addr("127.0.0.1", 9) };
-	static const uint8_t big[1400];
+	int pair[2];
+	struct batch_path path = { 0 };
 	uint64_t before = batch_tx_dropped(tx);
+	uint8_t got[4];
 
-	/* UDP over loopback never pushes back; a full unix socket does. sendmmsg
-	 * refuses addresses there, so hand it messages that have none. */
-	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair) < 0)
-		return;
-	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	is_int(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair), 0, "sockets");
 	memset(&failed, 0, sizeof(failed));
-	for (uint32_t i = 0; i < 40; i++)
-		batch_tx_copy(tx, span_of(big, sizeof(big)), &path, i);
+	for (uint8_t i = 0; i < BATCH_SLOTS; i++)
+		batch_tx_copy(tx, span_of(&i, 1), &path, i);
 	int sent = batch_tx_flush(tx, pair[0]);
-	ok(sent + failed.calls + (int)(batch_tx_dropped(tx) - before) == 40,
-	   "%d sent, %d refused, %d dropped: all accounted for", sent, failed.calls,
-	   (int)(batch_tx_dropped(tx) - before));
-	is_int(batch_tx_queued(tx), 0, "and the batch is empty");
+	ok(sent > 0 && sent < (int)BATCH_SLOTS, "%d fit", sent);
+	is_int(batch_tx_dropped(tx) - before, (int)BATCH_SLOTS - sent, "the rest is counted");
+	is_int(failed.calls, 0, "and no error");
+	is_int(batch_tx_queued(tx), 0, "the batch is empty");
+	ok(recv(pair[1], got, 1, 0) == 1 && got[0] == 0, "the oldest got through");
 	close(pair[0]);
 	close(pair[1]);
 }

@@ -212,6 +212,8 @@ peer_write(union address *to, const struct ip_addr *peer)
 			                       .sin_addr = ip_v4(peer) };
 		return sizeof(to->v4);
 	}
+	if (peer->family == 0)
+		return 0;
 	to->v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
 		                        .sin6_port = htons(peer->port),
 		                        .sin6_addr = ip_v6(peer) };

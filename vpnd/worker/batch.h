@@ -29,7 +29,7 @@
 
 /* The two ends of a datagram's way. local.port is 0: the socket knows it. */
 struct batch_path {
-	struct ip_addr peer;
+	struct ip_addr peer;  /* sending, family 0: where the socket is connected to */
 	struct ip_addr local; /* family 0: the kernel chooses */
 };
 
