@@ -119,7 +119,12 @@ int dtls_next_timeout_ms(struct dtls *);
 int dtls_on_timeout(struct dtls *);
 
 /* After the handshake: the keys of both directions (RFC 5246 6.3). Call it once;
- * the caller then owns both. E_INVAL before the handshake is done, or twice. */
+ * the caller then owns both. E_INVAL before the handshake is done, or twice.
+ *
+ * Seal nothing before the first application record of the peer has verified. In
+ * PSK mode our Finished may be lost; a record of ours with its high number would
+ * then move OpenSSL's replay window (64 wide) past the repeated Finished, and the
+ * client could never complete. */
 int dtls_keys(struct dtls *, struct record_tx *, struct record_rx *);
 
 /* The first application record has verified: the peer has our Finished, so there
