@@ -261,7 +261,8 @@ on_post(struct conn *c)
 	if (rc < 0) {
 		worker_event(c->w, EV_PROTOCOL_ERROR, &c->source, "", "login_document",
 		             err_text(rc));
-		answer_status(c, 400);
+		/* With 200: at 4xx openconnect tries its old flow instead. */
+		refuse_login(c, "The login document cannot be read.");
 		return;
 	}
 	l->is_legacy = doc->is_legacy;
@@ -457,6 +458,12 @@ on_connect(struct conn *c)
 	if (connect_req_parse(q, l->req) < 0 || q->token.n > IPC_TOKEN_MAX) {
 		struct wr w = open_answer(c);
 		connect_write_401(&w);
+		answer(c, &w, false);
+		return;
+	}
+	if (!auth_version_ok(span_str(q->user_agent), NULL)) {
+		struct wr w = open_answer(c);
+		connect_write_403(&w);
 		answer(c, &w, false);
 		return;
 	}
