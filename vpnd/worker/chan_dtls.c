@@ -23,9 +23,9 @@
 
 enum {
 	HELLO_BYTES = 640,
-	HELLOS = 256,       /* waiting for session at once */
+	HELLOS = 256, /* waiting for session at once */
 	HELLO_WAIT_MS = 3000,
-	COOKIE_ABOVE = 64,  /* unfinished handshakes; then hellos need a cookie */
+	COOKIE_ABOVE = 64, /* unfinished handshakes; then hellos need a cookie */
 	STRAYS_PER_S = 200,
 	STRAY_CANDIDATES = 8,
 	DTLS_UDP_MTU = 1400, /* of handshake datagrams */
@@ -224,7 +224,7 @@ free_wait(struct worker *w)
 /* Under load a hello must come back with our cookie before anyone is asked. */
 static bool
 demand_cookie(struct worker *w, struct listener *l, const struct batch_path *path,
-              struct span datagram)
+	      struct span datagram)
 {
 	struct dtls_hello hello;
 	uint8_t key[BATCH_KEY], out[DTLS_VERIFY_BYTES];
@@ -237,14 +237,15 @@ demand_cookie(struct worker *w, struct listener *l, const struct batch_path *pat
 	if (dtls_cookie_ok(&w->cookies, span_of(key, sizeof(key)), &hello))
 		return false;
 	int n = dtls_hello_verify(&w->cookies, span_of(key, sizeof(key)), &hello, out);
-	if (n > 0 && batch_tx_copy(l->tx, span_of(out, (size_t)n), path, UINT32_MAX) < 0)
+	if (n > 0 &&
+	    batch_tx_copy(l->tx, span_of(out, (size_t)n), path, UINT32_MAX) < 0)
 		batch_tx_flush(l->tx, l->udp); /* it will ask again */
 	return true;
 }
 
 void
 dchan_hello(struct worker *w, unsigned listener, const struct batch_path *path,
-            struct span datagram)
+	    struct span datagram)
 {
 	uint8_t id[IPC_DTLS_ID];
 	struct dchan *d = dchan_by_peer(w, &path->peer);
@@ -253,7 +254,8 @@ dchan_hello(struct worker *w, unsigned listener, const struct batch_path *path,
 	struct dchan *target = d != NULL && d->successor != NULL ? d->successor : d;
 	if (target != NULL && memcmp(target->id, id, IPC_DTLS_ID) == 0 &&
 	    target->state != DCHAN_OPEN) {
-		if (target->state == DCHAN_HANDSHAKE && dtls_feed(target->hs, datagram) == E_TLS)
+		if (target->state == DCHAN_HANDSHAKE &&
+		    dtls_feed(target->hs, datagram) == E_TLS)
 			dchan_close(target, "handshake failed", false);
 		return; /* a hello repeated */
 	}
@@ -273,7 +275,8 @@ dchan_hello(struct worker *w, unsigned listener, const struct batch_path *path,
 	memcpy(h->id, id, IPC_DTLS_ID);
 	memcpy(h->bytes, datagram.p, datagram.n);
 	h->n = datagram.n;
-	struct ipc_dtls_ask ask = { .id = (uint32_t)h->gen << 16 | (uint32_t)(h - w->hello) };
+	struct ipc_dtls_ask ask = { .id = (uint32_t)h->gen << 16 |
+					  (uint32_t)(h - w->hello) };
 	memcpy(ask.dtls_id, id, IPC_DTLS_ID);
 	peer_send(&w->session, IPC_dtls_ask, &ask);
 }
@@ -306,7 +309,7 @@ dchan_new(struct worker *w, struct tunnel *t, const struct hello_wait *h)
 
 static void
 start_handshake(struct worker *w, const struct hello_wait *h,
-                const struct ipc_dtls_secret *m)
+		const struct ipc_dtls_secret *m)
 {
 	struct tunnel *t = tunnel_take(w, m->slot, m->gen, &m->addr4, &m->addr6);
 	struct dchan *d = t ? dchan_new(w, t, h) : NULL;
@@ -320,7 +323,7 @@ start_handshake(struct worker *w, const struct hello_wait *h,
 		memcpy(&t->sid32, m->sid, sizeof(t->sid32));
 		t->mtu = m->mtu;
 		t->dpd_s = auth_platform_is_mobile(m->platform) ? w->cfg->dpd_mobile_s
-		                                                : w->cfg->dpd_s;
+								: w->cfg->dpd_s;
 		t->report->platform = m->platform;
 		snprintf(t->report->token, sizeof(t->report->token), "%s", m->token);
 	}
@@ -338,8 +341,8 @@ start_handshake(struct worker *w, const struct hello_wait *h,
 		remember_peer(d);
 	}
 	size_t n = m->mode == DTLS_PSK ? DTLS_PSK_KEY : DTLS_MASTER;
-	int rc = dtls_new(&d->hs, w->dtls, m->mode, m->cipher, d->id, span_of(m->secret, n),
-	                  send_flight, d, DTLS_UDP_MTU);
+	int rc = dtls_new(&d->hs, w->dtls, m->mode, m->cipher, d->id,
+			  span_of(m->secret, n), send_flight, d, DTLS_UDP_MTU);
 	if (rc == 0)
 		rc = dtls_feed(d->hs, span_of(h->bytes, h->n));
 	if (rc < 0 && rc != E_AGAIN)
@@ -410,8 +413,10 @@ become_open(struct dchan *d)
 	t->dchan = d;
 	if (before != NULL)
 		dchan_close(before, "replaced", false);
-	struct ipc_dtls_up m = { .slot = t->slot, .gen = t->gen, .peer = d->path.peer,
-		                 .cipher = d->cipher };
+	struct ipc_dtls_up m = { .slot = t->slot,
+				 .gen = t->gen,
+				 .peer = d->path.peer,
+				 .cipher = d->cipher };
 	memcpy(m.dtls_id, d->id, IPC_DTLS_ID);
 	peer_send(&w->session, IPC_dtls_up, &m);
 }
@@ -457,7 +462,9 @@ take_text(struct dchan *d, struct span text)
 		answer(d, CSTP_DPD_RESP, body);
 		learn_mtu(d, body.n);
 		return true;
-	case CSTP_DISCONNECT: dchan_close(d, "closed by the client", true); return false;
+	case CSTP_DISCONNECT:
+		dchan_close(d, "closed by the client", true);
+		return false;
 	default: return true; /* unknown types are ignored on DTLS */
 	}
 }
@@ -513,7 +520,8 @@ dchan_datagram(struct dchan *d, const struct ip_addr *local, uint8_t *p, size_t 
 		struct dchan *s = d->successor;
 		if (h.type == RECORD_CCS || h.type == RECORD_HANDSHAKE)
 			feed_handshake(s != NULL ? s : d, span_of(p + at, h.total));
-		else if (h.epoch == 1 && s != NULL && successor_takes(s, p + at, h.total))
+		else if (h.epoch == 1 && s != NULL &&
+			 successor_takes(s, p + at, h.total))
 			continue;
 		else if (h.epoch == 1 && !take_record(d, p + at, h.total))
 			return;
@@ -525,7 +533,7 @@ dchan_datagram(struct dchan *d, const struct ip_addr *local, uint8_t *p, size_t 
  * few of them, and a higher record number than ever seen must come with it. */
 void
 dchan_adopt(struct worker *w, unsigned listener, const struct batch_path *path,
-            struct span datagram)
+	    struct span datagram)
 {
 	struct record_head h;
 	unsigned tried = 0;
@@ -536,7 +544,8 @@ dchan_adopt(struct worker *w, unsigned listener, const struct batch_path *path,
 	for (uint32_t i = 0; i < WORKER_DCHANS && tried < STRAY_CANDIDATES; i++) {
 		struct dchan *d = w->dchan[i];
 		if (d == NULL || d->state != DCHAN_OPEN ||
-		    !ip_same_host(&d->path.peer, &path->peer) || h.seq <= record_rx_top(&d->rx))
+		    !ip_same_host(&d->path.peer, &path->peer) ||
+		    h.seq <= record_rx_top(&d->rx))
 			continue;
 		if (++w->strays > STRAYS_PER_S)
 			return;
@@ -562,7 +571,8 @@ dchan_on_drop(struct worker *w, const struct ipc_dtls_drop *m)
 {
 	for (uint32_t i = 0; i < WORKER_DCHANS; i++) {
 		struct dchan *d = w->dchan[i];
-		if (d != NULL && d->tunnel->slot == m->slot && d->tunnel->gen == m->gen &&
+		if (d != NULL && d->tunnel->slot == m->slot &&
+		    d->tunnel->gen == m->gen &&
 		    memcmp(d->id, m->dtls_id, IPC_DTLS_ID) == 0) {
 			dchan_close(d, "dropped by session", false);
 			return;
@@ -579,8 +589,9 @@ tick(struct dchan *d)
 	if (d->state != DCHAN_OPEN) {
 		if (now - d->since_ms > DTLS_HANDSHAKE_MS)
 			dchan_close(d, "handshake not finished", false);
-		else if (d->state == DCHAN_HANDSHAKE && dtls_next_timeout_ms(d->hs) == 0 &&
-		         dtls_on_timeout(d->hs) == E_TLS)
+		else if (d->state == DCHAN_HANDSHAKE &&
+			 dtls_next_timeout_ms(d->hs) == 0 &&
+			 dtls_on_timeout(d->hs) == E_TLS)
 			dchan_close(d, "handshake failed", false);
 	} else if (dpd != 0 && silent >= 2 * dpd + dpd / 2) {
 		dchan_close(d, "silent", true);

@@ -33,9 +33,10 @@ void
 conn_move(struct conn *c, enum conn_state to)
 {
 	if (!(moves[c->state] & 1u << to))
-		log_fatal("conn: no move from %s to %s", state_name[c->state], state_name[to]);
+		log_fatal("conn: no move from %s to %s", state_name[c->state],
+			  state_name[to]);
 	log_debug(c->tunnel ? c->tunnel->sid32 : 0, "conn %08x: %s -> %s", c->id,
-	          state_name[c->state], state_name[to]);
+		  state_name[c->state], state_name[to]);
 	c->state = to;
 }
 
@@ -257,7 +258,8 @@ mark_on_purpose(int fd)
 	int one = 1;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &one, sizeof(one)) < 0)
-		log_limited(LOG_L_WARN, 0, "cannot mark a socket: %s", err_text(-errno));
+		log_limited(LOG_L_WARN, 0, "cannot mark a socket: %s",
+			    err_text(-errno));
 }
 
 void
@@ -268,7 +270,7 @@ conn_close(struct conn *c, const char *why)
 	if (c->state == CONN_CLOSED)
 		return;
 	log_debug(c->tunnel ? c->tunnel->sid32 : 0, "conn %08x from %s ends: %s", c->id,
-	          ip_text(&c->source, peer), why);
+		  ip_text(&c->source, peer), why);
 	if (c->tunnel != NULL)
 		tunnel_detach(c, TUNNEL_LOST);
 	conn_move(c, CONN_CLOSED);
@@ -378,7 +380,7 @@ tls_failed(struct conn *c)
 	/* A connection that just goes away is no event: scanners and probes do. */
 	if (e != 0)
 		worker_event(c->w, EV_TLS_REJECT, &c->source, "", "handshake",
-		             text ? text : "TLS error");
+			     text ? text : "TLS error");
 	ERR_clear_error();
 	if (c->out != NULL) {
 		/* Our alert tells the client why. */
@@ -394,7 +396,8 @@ handshake(struct conn *c)
 
 	if (rc == 1) {
 		conn_move(c, CONN_REQUEST);
-		c->deadline_ms = c->w->now_ms + (uint64_t)c->w->cfg->login_timeout_s * 1000;
+		c->deadline_ms =
+			c->w->now_ms + (uint64_t)c->w->cfg->login_timeout_s * 1000;
 		return true;
 	}
 	if (SSL_get_error(c->ssl, rc) == SSL_ERROR_WANT_READ)
@@ -446,7 +449,7 @@ read_plain(struct conn *c)
 		if (e != SSL_ERROR_ZERO_RETURN)
 			ERR_clear_error();
 		conn_close(c, e == SSL_ERROR_ZERO_RETURN ? "closed by the client"
-		                                         : "TLS error");
+							 : "TLS error");
 		return;
 	}
 }
@@ -528,7 +531,7 @@ conn_tick(struct conn *c)
 			login_on_late(c);
 		else
 			conn_close(c, c->state == CONN_HANDSHAKE ? "handshake too slow"
-			                                         : "request too slow");
+								 : "request too slow");
 	} else if (c->state == CONN_TUNNEL) {
 		tunnel_tick(c);
 	}

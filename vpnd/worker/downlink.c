@@ -82,7 +82,8 @@ downlink_readable(struct worker *w)
 		if (n <= 0)
 			return;
 		if (inner_parse(span_of(packet, (size_t)n), &in) < 0)
-			continue; /* not for a client: neighbour discovery and the like */
+			continue; /* not for a client: neighbour discovery and the like
+				   */
 		struct tunnel *t = tunnel_of(w, &in);
 		if (t == NULL)
 			continue;

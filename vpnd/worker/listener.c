@@ -20,10 +20,11 @@ on_tcp(uv_poll_t *poll, int status, int events)
 		struct sockaddr_storage ss;
 		socklen_t n = sizeof(ss);
 		int fd = accept4(l->tcp, (struct sockaddr *)&ss, &n,
-		                 SOCK_NONBLOCK | SOCK_CLOEXEC);
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0) {
 			if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-				log_limited(LOG_L_ERR, 0, "accept: %s", err_text(-errno));
+				log_limited(LOG_L_ERR, 0, "accept: %s",
+					    err_text(-errno));
 			return;
 		}
 		int one = 1;
@@ -32,7 +33,7 @@ on_tcp(uv_poll_t *poll, int status, int events)
 		int rc = conn_new(l->w, fd, &source);
 		if (rc < 0) {
 			log_limited(LOG_L_WARN, 0, "a connection is refused: %s",
-			            err_text(rc));
+				    err_text(rc));
 			close(fd);
 		}
 	}
@@ -65,13 +66,13 @@ listener_add(struct worker *w, const struct ipc_listener *m, int tcp, int udp)
 	if (l == NULL || find(w, m->handle) != NULL)
 		return E_LIMIT;
 	*l = (struct listener){ .handle = m->handle,
-		                .wan = m->wan,
-		                .family = m->family,
-		                .port = m->port,
-		                .tcp = tcp,
-		                .udp = udp,
-		                .is_open = true,
-		                .w = w };
+				.wan = m->wan,
+				.family = m->family,
+				.port = m->port,
+				.tcp = tcp,
+				.udp = udp,
+				.is_open = true,
+				.w = w };
 	int rc = batch_tx_new(&l->tx, dchan_on_send_error, w);
 	if (rc == 0)
 		rc = uv_poll_init(&w->loop, &l->poll_tcp, tcp);
@@ -83,7 +84,7 @@ listener_add(struct worker *w, const struct ipc_listener *m, int tcp, int udp)
 	uv_poll_start(&l->poll_tcp, UV_READABLE, on_tcp);
 	uv_poll_start(&l->poll_udp, UV_READABLE, on_udp);
 	log_debug(0, "listening on wan%u, family %u, port %u", m->wan + 1, m->family,
-	          m->port);
+		  m->port);
 	return 0;
 }
 

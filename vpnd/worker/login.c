@@ -98,8 +98,8 @@ answer(struct conn *c, struct wr *w, bool keep)
 static bool
 keep_alive(const struct conn *c)
 {
-	return http_req_keep_alive(c->login->req) && c->login->requests < REQUESTS_MAX &&
-	       !c->w->is_stopping;
+	return http_req_keep_alive(c->login->req) &&
+	       c->login->requests < REQUESTS_MAX && !c->w->is_stopping;
 }
 
 static void
@@ -182,8 +182,8 @@ fill_group(const struct auth_doc *doc, const struct http_req *req, char group[64
 	else if (doc != NULL && doc->tunnel_group != NULL)
 		copy_text(group, 64, doc->tunnel_group);
 	else if (auth_group_from_path(http_req_path(req), group, 64) < 0 &&
-	         (doc == NULL || doc->group_access == NULL ||
-	          auth_group_from_url(doc->group_access, group, 64) < 0))
+		 (doc == NULL || doc->group_access == NULL ||
+		  auth_group_from_url(doc->group_access, group, 64) < 0))
 		group[0] = '\0';
 }
 
@@ -218,8 +218,8 @@ ask_step(struct conn *c, const struct auth_doc *doc)
 {
 	/* `answer` comes back as `password` from openconnect, as itself from
 	 * others. */
-	static const char *const secrets[] = { "password", "answer", "secondary_password",
-		                               NULL };
+	static const char *const secrets[] = { "password", "answer",
+					       "secondary_password", NULL };
 	struct login *l = c->login;
 	struct ipc_login_step m = { .id = c->id, .source = c->source };
 	struct span agent, cookie;
@@ -232,7 +232,7 @@ ask_step(struct conn *c, const struct auth_doc *doc)
 	m.platform = auth_platform_of(l->req, doc ? doc->device_id : NULL);
 	if (doc != NULL) {
 		copy_text(m.device, sizeof(m.device),
-		          doc->computer_name ? doc->computer_name : doc->device_id);
+			  doc->computer_name ? doc->computer_name : doc->device_id);
 		copy_text(m.user, sizeof(m.user), auth_doc_field(doc, "username"));
 		copy_text(m.secret, sizeof(m.secret), field_of(doc, secrets));
 	}
@@ -260,7 +260,7 @@ on_post(struct conn *c)
 
 	if (rc < 0) {
 		worker_event(c->w, EV_PROTOCOL_ERROR, &c->source, "", "login_document",
-		             err_text(rc));
+			     err_text(rc));
 		/* With 200: at 4xx openconnect tries its old flow instead. */
 		refuse_login(c, "The login document cannot be read.");
 		return;
@@ -274,7 +274,7 @@ on_post(struct conn *c)
 		wait_for(c, ASKED_LOGOUT);
 	} else if (!auth_version_ok(agent, doc->version)) {
 		worker_event(c->w, EV_AUTH_FAILURE, &c->source, "", "client_too_old",
-		             doc->version ? doc->version : "");
+			     doc->version ? doc->version : "");
 		refuse_login(c, AUTH_VERSION_REFUSED);
 	} else if (!c->w->cfg->enabled) {
 		refuse_login(c, "The service is disabled.");
@@ -299,22 +299,25 @@ login_on_ask(struct conn *c, const struct ipc_login_ask *m)
 		conn_resume(c);
 		return;
 	}
-	struct auth_form f = { .title = "Login",
-		               .message = m->message[0]
-		                                  ? m->message
-		                                  : "Please enter your username and password.",
-		               .error = m->error[0] ? m->error : NULL,
-		               .group = m->group[0] ? m->group : NULL,
-		               .state = m->state,
-		               .is_legacy = l->is_legacy };
+	struct auth_form f = {
+		.title = "Login",
+		.message = m->message[0] ? m->message
+					 : "Please enter your username and password.",
+		.error = m->error[0] ? m->error : NULL,
+		.group = m->group[0] ? m->group : NULL,
+		.state = m->state,
+		.is_legacy = l->is_legacy
+	};
 	if (l->is_legacy)
 		f.action = "/+webvpn+/index.html";
 	if (m->what == LOGIN_FORM) {
-		f.input[f.n_input++] = (struct auth_input){ "text", "username", "Username:", NULL };
 		f.input[f.n_input++] =
-		        (struct auth_input){ "password", "password", "Password:", NULL };
+			(struct auth_input){ "text", "username", "Username:", NULL };
+		f.input[f.n_input++] = (struct auth_input){ "password", "password",
+							    "Password:", NULL };
 		for (unsigned i = 0; i < cfg->n_group; i++) {
-			option[i] = (struct auth_option){ cfg->group[i].name, cfg->group[i].label };
+			option[i] = (struct auth_option){ cfg->group[i].name,
+							  cfg->group[i].label };
 			if (strcmp(m->group, cfg->group[i].name) == 0)
 				f.selected = i;
 		}
@@ -323,15 +326,16 @@ login_on_ask(struct conn *c, const struct ipc_login_ask *m)
 		f.n_option = cfg->n_group > 1 ? cfg->n_group : 0;
 	} else {
 		f.id = "challenge";
-		f.input[f.n_input++] = (struct auth_input){ m->is_echo ? "text" : "password",
-			                                    "answer",
-			                                    m->label[0] ? m->label : "Answer:", NULL };
+		f.input[f.n_input++] =
+			(struct auth_input){ m->is_echo ? "text" : "password", "answer",
+					     m->label[0] ? m->label : "Answer:", NULL };
 	}
 	struct wr w = open_answer(c);
 	auth_write_form(&w, &f);
 	if (m->state[0] != '\0')
 		snprintf(extra, sizeof(extra),
-		         "Set-Cookie: webvpncontext=%s; path=/; Secure; HttpOnly\r\n", m->state);
+			 "Set-Cookie: webvpncontext=%s; path=/; Secure; HttpOnly\r\n",
+			 m->state);
 	if (wr_full(&w))
 		answer_status(c, 500);
 	else
@@ -355,12 +359,12 @@ login_on_token(struct conn *c, const struct ipc_token_issued *m)
 	}
 	snprintf(sid, sizeof(sid), "%u", (unsigned)(m->sid[0] << 8 | m->sid[1]));
 	struct auth_success s = { .session_id = sid,
-		                  .token = m->token,
-		                  .banner = w->cfg->banner[0] ? w->cfg->banner : NULL,
-		                  .cert_sha1 = w->cert_sha1,
-		                  .profile_uri = w->profile ? PROFILE_PATH : NULL,
-		                  .profile_sha1 = w->profile ? w->profile_sha1 : NULL,
-		                  .is_legacy = l->is_legacy };
+				  .token = m->token,
+				  .banner = w->cfg->banner[0] ? w->cfg->banner : NULL,
+				  .cert_sha1 = w->cert_sha1,
+				  .profile_uri = w->profile ? PROFILE_PATH : NULL,
+				  .profile_sha1 = w->profile ? w->profile_sha1 : NULL,
+				  .is_legacy = l->is_legacy };
 	struct wr body = open_answer(c), cookies = wr_open(extra, sizeof(extra));
 	auth_write_complete(&body, &s);
 	auth_write_cookies(&cookies, &s);
@@ -380,8 +384,9 @@ on_profile(struct conn *c)
 	struct span token;
 	struct ipc_token_check m = { .id = c->id };
 
-	if (c->w->profile == NULL || !http_req_cookie(c->login->req, "webvpn", &token) ||
-	    token.n == 0 || token.n > IPC_TOKEN_MAX) {
+	if (c->w->profile == NULL ||
+	    !http_req_cookie(c->login->req, "webvpn", &token) || token.n == 0 ||
+	    token.n > IPC_TOKEN_MAX) {
 		answer_status(c, 404);
 		return;
 	}
@@ -405,7 +410,7 @@ login_on_checked(struct conn *c, const struct ipc_token_checked *m)
 		bool keep = keep_alive(c);
 		http_res_begin(&w, 200, keep);
 		http_res_end(&w, "text/xml", span_of(c->w->profile, c->w->profile_n),
-		             l->route.is_head);
+			     l->route.is_head);
 		answer(c, &w, keep);
 	} else if (l->asked == ASKED_PROFILE) {
 		answer_status(c, 404);
@@ -423,8 +428,9 @@ path_mtu(const struct conn *c)
 {
 	int mtu = 0;
 	socklen_t n = sizeof(mtu);
-	int rc = c->local.family == 4 ? getsockopt(c->fd, IPPROTO_IP, IP_MTU, &mtu, &n)
-	                              : getsockopt(c->fd, IPPROTO_IPV6, IPV6_MTU, &mtu, &n);
+	int rc = c->local.family == 4
+			 ? getsockopt(c->fd, IPPROTO_IP, IP_MTU, &mtu, &n)
+			 : getsockopt(c->fd, IPPROTO_IPV6, IPV6_MTU, &mtu, &n);
 
 	return rc == 0 && mtu > 0 ? (unsigned)mtu : 0;
 }
@@ -436,8 +442,9 @@ fill_dtls(struct conn *c, struct ipc_tunnel_ask *m)
 	struct connect_req *q = &c->login->connect;
 
 	if (q->cipher == CIPHER_PSK) {
-		if (SSL_export_keying_material(c->ssl, m->dtls_secret, DTLS_PSK_KEY, label,
-		                               sizeof(label) - 1, NULL, 0, 0) == 1)
+		if (SSL_export_keying_material(c->ssl, m->dtls_secret, DTLS_PSK_KEY,
+					       label, sizeof(label) - 1, NULL, 0,
+					       0) == 1)
 			m->dtls_mode = DTLS_PSK;
 		else
 			q->cipher = CIPHER_NONE;
@@ -474,12 +481,12 @@ on_connect(struct conn *c)
 	}
 	l->ask = m;
 	*m = (struct ipc_tunnel_ask){ .id = c->id,
-		                      .platform = (uint8_t)q->platform,
-		                      .source = c->source,
-		                      .local = c->local,
-		                      .wants4 = q->wants_v4,
-		                      .wants6 = q->wants_v6,
-		                      .tls_version = (uint16_t)SSL_version(c->ssl) };
+				      .platform = (uint8_t)q->platform,
+				      .source = c->source,
+				      .local = c->local,
+				      .wants4 = q->wants_v4,
+				      .wants6 = q->wants_v6,
+				      .tls_version = (uint16_t)SSL_version(c->ssl) };
 	memcpy(m->token, q->token.p, q->token.n);
 	copy_text(m->hostname, sizeof(m->hostname), q->hostname);
 	copy_text(m->agent, sizeof(m->agent), q->user_agent);
@@ -489,7 +496,7 @@ on_connect(struct conn *c)
 		base = mine;
 	q->base_mtu = base;
 	m->mtu = (uint16_t)connect_mtu(base, c->local.family == 6, cfg->mtu,
-	                               q->wants_v6 && cfg->pool6.len != 0);
+				       q->wants_v6 && cfg->pool6.len != 0);
 	fill_dtls(c, m);
 	peer_send(&c->w->session, IPC_tunnel_ask, m);
 	wait_for(c, ASKED_TUNNEL);
@@ -632,7 +639,7 @@ void
 login_on_late(struct conn *c)
 {
 	log_limited(LOG_L_WARN, 0, "a client waited too long for %s",
-	            c->login->asked == ASKED_STEP ? "auth" : "session");
+		    c->login->asked == ASKED_STEP ? "auth" : "session");
 	if (c->login->asked == ASKED_STEP)
 		refuse_login(c, "The server is busy. Please try again.");
 	else

@@ -31,13 +31,13 @@ struct key_owner {
 /* keys may be restarted under our request: ask again. */
 static int
 ask_keys(struct key_owner *o, enum sign_scheme scheme, const uint8_t *data, size_t n,
-         uint8_t *sig, size_t cap, size_t *sig_n)
+	 uint8_t *sig, size_t cap, size_t *sig_n)
 {
 	static uint32_t last_id; /* names our question on this one line */
 	static union ipc_body answer;
 	struct ipc_key_sign ask = { .id = ++last_id,
-		                    .generation = o->generation,
-		                    .scheme = (uint8_t)scheme };
+				    .generation = o->generation,
+				    .scheme = (uint8_t)scheme };
 
 	if (n > sizeof(ask.data.p))
 		return E_INVAL;
@@ -68,14 +68,14 @@ ask_keys(struct key_owner *o, enum sign_scheme scheme, const uint8_t *data, size
 }
 
 static int
-sign_ec(int type, const unsigned char *digest, int n, unsigned char *sig, unsigned *sig_n,
-        const BIGNUM *kinv, const BIGNUM *r, EC_KEY *key)
+sign_ec(int type, const unsigned char *digest, int n, unsigned char *sig,
+	unsigned *sig_n, const BIGNUM *kinv, const BIGNUM *r, EC_KEY *key)
 {
 	struct key_owner *o = EC_KEY_get_ex_data(key, 0);
 	size_t got;
 
 	if (o == NULL || ask_keys(o, SIGN_ECDSA, digest, (size_t)n, sig,
-	                          (size_t)ECDSA_size(key), &got) < 0)
+				  (size_t)ECDSA_size(key), &got) < 0)
 		return 0;
 	*sig_n = (unsigned)got;
 	return 1;
@@ -222,9 +222,9 @@ tls_versions(struct worker *w)
 	int max = w->cfg->tls_max == TLS_MAX_12 ? TLS1_2_VERSION : TLS1_3_VERSION;
 
 	return SSL_CTX_set_min_proto_version(w->tls, TLS1_2_VERSION) == 1 &&
-	                       SSL_CTX_set_max_proto_version(w->tls, max) == 1
-	               ? 0
-	               : E_TLS;
+			       SSL_CTX_set_max_proto_version(w->tls, max) == 1
+		       ? 0
+		       : E_TLS;
 }
 
 int
@@ -234,15 +234,16 @@ tls_init(struct worker *w)
 	if (w->tls == NULL)
 		return E_TLS;
 	SSL_CTX_set_options(w->tls, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
-	                                    SSL_OP_CIPHER_SERVER_PREFERENCE |
-	                                    SSL_OP_NO_COMPRESSION |
-	                                    SSL_OP_PRIORITIZE_CHACHA |
-	                                    SSL_OP_IGNORE_UNEXPECTED_EOF);
+					    SSL_OP_CIPHER_SERVER_PREFERENCE |
+					    SSL_OP_NO_COMPRESSION |
+					    SSL_OP_PRIORITIZE_CHACHA |
+					    SSL_OP_IGNORE_UNEXPECTED_EOF);
 	/* No tickets: a client's second connection follows a token, and ticket
 	 * keys would have to be common to all workers. */
 	SSL_CTX_set_num_tickets(w->tls, 0);
 	SSL_CTX_set_session_cache_mode(w->tls, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_mode(w->tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_mode(w->tls, SSL_MODE_RELEASE_BUFFERS |
+					 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(w->tls, 0);
 	SSL_CTX_set_verify(w->tls, SSL_VERIFY_NONE, NULL);
 	if (SSL_CTX_set_cipher_list(w->tls, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 ||
@@ -275,7 +276,7 @@ tls_chain(struct worker *w, struct span pem, uint32_t generation, bool is_rsa)
 	int rc = key ? tls_init(w) : E_TLS;
 
 	if (rc == 0 && (SSL_CTX_use_certificate(w->tls, leaf) != 1 ||
-	                SSL_CTX_use_PrivateKey(w->tls, key) != 1))
+			SSL_CTX_use_PrivateKey(w->tls, key) != 1))
 		rc = E_TLS;
 	while (rc == 0 && (ca = PEM_read_bio_X509(b, NULL, NULL, NULL)) != NULL)
 		if (SSL_CTX_add0_chain_cert(w->tls, ca) != 1) {

@@ -39,7 +39,8 @@ forget_address(struct worker *w, struct tunnel *t, const struct ip_addr *a)
 	struct in6_addr key = inner_key(a);
 	uint32_t slot;
 
-	if (a->family != 0 && map_find(w->by_inner, &key, &slot) == 0 && slot == t->slot)
+	if (a->family != 0 && map_find(w->by_inner, &key, &slot) == 0 &&
+	    slot == t->slot)
 		map_remove(w->by_inner, &key);
 }
 
@@ -100,7 +101,7 @@ learn_address(struct worker *w, struct tunnel *t, const struct ip_addr *a)
 
 struct tunnel *
 tunnel_take(struct worker *w, uint32_t slot, uint32_t gen, const struct ip_addr *addr4,
-            const struct ip_addr *addr6)
+	    const struct ip_addr *addr6)
 {
 	if (slot >= w->slots)
 		return NULL;
@@ -153,7 +154,9 @@ tunnel_detach(struct conn *c, enum tunnel_end why)
 	if (t->conn != c)
 		return;
 	t->conn = NULL;
-	struct ipc_tunnel_down m = { .slot = t->slot, .gen = t->gen, .why = (uint8_t)why };
+	struct ipc_tunnel_down m = { .slot = t->slot,
+				     .gen = t->gen,
+				     .why = (uint8_t)why };
 	peer_send(&w->session, IPC_tunnel_down, &m);
 	tunnel_drop_if_empty(w, t);
 }
@@ -184,7 +187,8 @@ on_disconnect(struct conn *c, struct span body)
 static void
 on_broken(struct conn *c, const char *what)
 {
-	worker_event(c->w, EV_PROTOCOL_ERROR, &c->source, c->tunnel->user, "cstp", what);
+	worker_event(c->w, EV_PROTOCOL_ERROR, &c->source, c->tunnel->user, "cstp",
+		     what);
 	tunnel_detach(c, TUNNEL_BROKEN);
 	conn_close(c, what);
 }
@@ -274,7 +278,8 @@ static void
 say_goodbye(struct conn *c, const char *reason)
 {
 	uint8_t body[1 + 127];
-	size_t n = strlen(reason) < sizeof(body) - 1 ? strlen(reason) : sizeof(body) - 1;
+	size_t n =
+		strlen(reason) < sizeof(body) - 1 ? strlen(reason) : sizeof(body) - 1;
 
 	body[0] = 0x01; /* shown by clients as "01", without further meaning */
 	memcpy(body + 1, reason, n);

@@ -37,7 +37,7 @@ uplink_packet(struct worker *w, struct tunnel *t, struct span packet, bool by_dt
 		return;
 	}
 	switch (inner_check_source(&in, t->addr4.family ? &t->inner4 : NULL,
-	                           t->addr6.family ? &t->inner6 : NULL)) {
+				   t->addr6.family ? &t->inner6 : NULL)) {
 	case INNER_OWN: break;
 	case INNER_QUIET: k->dropped++; return;
 	case INNER_FOREIGN: refuse(w, t, "foreign source address"); return;

@@ -18,7 +18,7 @@ enum { COOKIE_ROTATE_TICKS = 300 };
 
 void
 worker_event(struct worker *w, enum event_what what, const struct ip_addr *source,
-             const char *user, const char *reason, const char *text)
+	     const char *user, const char *reason, const char *text)
 {
 	static struct log_limit limit; /* a stranger must not fill the event ring */
 	struct ipc_event m = { .what = (uint8_t)what, .source = *source };
@@ -105,11 +105,11 @@ make_profile(struct worker *w)
 		memcpy(w->profile, w->bundle.profile, w->bundle.profile_n);
 		w->profile_n = w->bundle.profile_n;
 	} else if (cfg->hostname[0] != '\0') {
-		snprintf(host, sizeof(host), cfg->port == 443 ? "%s" : "%s:%u", cfg->hostname,
-		         cfg->port);
+		snprintf(host, sizeof(host), cfg->port == 443 ? "%s" : "%s:%u",
+			 cfg->hostname, cfg->port);
 		struct profile p = { .alias = cfg->profile_alias,
-			             .hostname = host,
-			             .local_lan = cfg->local_lan_access };
+				     .hostname = host,
+				     .local_lan = cfg->local_lan_access };
 		struct wr wr = wr_open(w->text, RECV_BYTES);
 		profile_write(&wr, &p);
 		if (wr_full(&wr) || (w->profile = malloc(wr.n)) == NULL)
@@ -147,7 +147,8 @@ on_config(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 
 	if (rc < 0) {
 		done.is_bad = 1;
-		snprintf(done.text, sizeof(done.text), "worker %u: %s", w->index, err_text(rc));
+		snprintf(done.text, sizeof(done.text), "worker %u: %s", w->index,
+			 err_text(rc));
 	} else {
 		bundle_free(&w->bundle);
 		config_free(w->cfg);
@@ -181,7 +182,7 @@ on_cert(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 	}
 	if (rc < 0)
 		log_err(0, "the new certificate cannot be used: %s; the old one stays",
-		        err_text(rc));
+			err_text(rc));
 	else
 		log_debug(0, "certificate generation %u", m->cert.generation);
 }
@@ -315,8 +316,9 @@ on_tunnel_grant(void *arg, struct peer *from, const union ipc_body *m, const int
 	if (c != NULL && c->login != NULL) {
 		login_on_grant(c, g);
 	} else if (g->verdict == TOKEN_OK) {
-		struct ipc_tunnel_down down = { .slot = g->slot, .gen = g->gen,
-			                        .why = TUNNEL_LOST };
+		struct ipc_tunnel_down down = { .slot = g->slot,
+						.gen = g->gen,
+						.why = TUNNEL_LOST };
 		peer_send(&w->session, IPC_tunnel_down, &down);
 	}
 }
@@ -344,9 +346,9 @@ static const peer_handler from_auth[IPC_TYPES] = {
 };
 
 static const peer_handler from_session[IPC_TYPES] = {
-	[IPC_token_issued] = on_token_issued,   [IPC_token_checked] = on_token_checked,
-	[IPC_tunnel_grant] = on_tunnel_grant,   [IPC_tunnel_close] = on_tunnel_close,
-	[IPC_dtls_secret] = on_dtls_secret,     [IPC_dtls_drop] = on_dtls_drop,
+	[IPC_token_issued] = on_token_issued, [IPC_token_checked] = on_token_checked,
+	[IPC_tunnel_grant] = on_tunnel_grant, [IPC_tunnel_close] = on_tunnel_close,
+	[IPC_dtls_secret] = on_dtls_secret,   [IPC_dtls_drop] = on_dtls_drop,
 };
 
 static void
@@ -373,9 +375,10 @@ open_peers(struct worker *w, const struct child *c)
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		int fd = child_fd(c, lines[i].who, 0);
 		int rc = fd < 0 ? E_INVAL
-		                : peer_open(lines[i].p, lines[i].in_loop ? &w->loop : NULL, fd,
-		                            IPC_WORKER, lines[i].who, 0, lines[i].handlers,
-		                            on_broken, w);
+				: peer_open(lines[i].p,
+					    lines[i].in_loop ? &w->loop : NULL, fd,
+					    IPC_WORKER, lines[i].who, 0,
+					    lines[i].handlers, on_broken, w);
 		if (rc < 0)
 			return rc;
 	}
@@ -398,10 +401,12 @@ worker_main(const struct child *c)
 	w.recv = malloc(RECV_BYTES);
 	w.plain = malloc(RECV_BYTES);
 	w.text = malloc(RECV_BYTES);
-	if (w.recv == NULL || w.plain == NULL || w.text == NULL || uv_loop_init(&w.loop) < 0)
+	if (w.recv == NULL || w.plain == NULL || w.text == NULL ||
+	    uv_loop_init(&w.loop) < 0)
 		log_fatal("no memory");
 	w.loop.data = &w;
-	OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL);
+	OPENSSL_init_ssl(
+		OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL);
 	int rc = init_tables(&w);
 	if (rc == 0)
 		rc = proc_confine(c->root, c->uid, c->gid, true);

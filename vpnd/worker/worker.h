@@ -33,19 +33,19 @@
 #include <uv.h>
 
 enum {
-	WORKER_CONNS = 16384,      /* TCP connections at once */
-	WORKER_STRANGERS = 2048,   /* of these, not (yet) tunnels */
-	WORKER_DCHANS = 32768,     /* DTLS channels, handshakes included */
-	WORKER_HANDSHAKES = 1024,  /* of these, unfinished */
+	WORKER_CONNS = 16384,     /* TCP connections at once */
+	WORKER_STRANGERS = 2048,  /* of these, not (yet) tunnels */
+	WORKER_DCHANS = 32768,    /* DTLS channels, handshakes included */
+	WORKER_HANDSHAKES = 1024, /* of these, unfinished */
 	WORKER_LISTENERS = 8,
-	HANDSHAKE_MS = 10000,      /* TLS handshake */
-	REQUEST_MS = 10000,        /* from the first byte of a request to its last */
-	ANSWER_MS = 20000,         /* our own auth and session; then 503 */
-	SEND_MS = 20000,           /* a client that reads nothing for so long is dropped */
+	HANDSHAKE_MS = 10000, /* TLS handshake */
+	REQUEST_MS = 10000,   /* from the first byte of a request to its last */
+	ANSWER_MS = 20000,    /* our own auth and session; then 503 */
+	SEND_MS = 20000,      /* a client that reads nothing for so long is dropped */
 	TICK_MS = 1000,
-	OUT_BYTES = 65536,         /* of output waiting for one client, per piece */
-	OUT_PIECES = 8,            /* only HTTP answers may take more than one */
-	RECV_BYTES = 262144,       /* read from a TCP socket at once */
+	OUT_BYTES = 65536,   /* of output waiting for one client, per piece */
+	OUT_PIECES = 8,      /* only HTTP answers may take more than one */
+	RECV_BYTES = 262144, /* read from a TCP socket at once */
 };
 
 struct worker;
@@ -63,7 +63,7 @@ enum conn_state {
 	CONN_REQUEST,   /* waiting for a request, or in the middle of one */
 	CONN_WAIT,      /* auth or session was asked */
 	CONN_TUNNEL,
-	CONN_CLOSING,   /* last bytes are leaving */
+	CONN_CLOSING, /* last bytes are leaving */
 	CONN_CLOSED,
 	CONN_STATES
 };
@@ -79,11 +79,11 @@ struct conn {
 	uv_poll_t poll;
 	int poll_events; /* what is watched; 0: nothing */
 	SSL *ssl;
-	struct span in;   /* bytes received, not yet taken by ssl */
-	uint8_t *pend;    /* decrypted bytes that must wait; pend_n of them */
+	struct span in; /* bytes received, not yet taken by ssl */
+	uint8_t *pend;  /* decrypted bytes that must wait; pend_n of them */
 	size_t pend_n;
-	struct out *out;  /* first piece; NULL: nothing waits */
-	bool is_dirty;    /* in the worker's list of things to flush */
+	struct out *out; /* first piece; NULL: nothing waits */
+	bool is_dirty;   /* in the worker's list of things to flush */
 	struct conn *next_dirty;
 	struct conn *prev, *next; /* strangers, oldest first */
 	bool is_stranger;
@@ -121,7 +121,7 @@ struct tunnel {
 	uint32_t slot, gen;
 	uint32_t sid32; /* for the log */
 	struct conn *conn;
-	struct dchan *dchan; /* the open one, or NULL */
+	struct dchan *dchan;         /* the open one, or NULL */
 	struct ip_addr addr4, addr6; /* family 0: not given */
 	struct in_addr inner4;       /* the same, as the packet check wants them */
 	struct in6_addr inner6;
@@ -197,7 +197,7 @@ struct worker {
 
 /* worker.c */
 void worker_event(struct worker *w, enum event_what what, const struct ip_addr *source,
-                  const char *user, const char *reason, const char *text);
+		  const char *user, const char *reason, const char *text);
 void worker_flush(struct worker *w);
 
 /* sandbox.c: after this only what is in its table works. */
@@ -251,7 +251,7 @@ void login_on_late(struct conn *c);
 struct tunnel *tunnel_find(struct worker *w, uint32_t slot, uint32_t gen);
 /* Find or make; an older generation in this slot is ended. NULL: no memory. */
 struct tunnel *tunnel_take(struct worker *w, uint32_t slot, uint32_t gen,
-                           const struct ip_addr *addr4, const struct ip_addr *addr6);
+			   const struct ip_addr *addr4, const struct ip_addr *addr6);
 void tunnel_drop_if_empty(struct worker *w, struct tunnel *t);
 void tunnel_attach(struct tunnel *t, struct conn *c);
 /* The connection of a tunnel is gone: tell session why. */
@@ -265,12 +265,12 @@ struct counters *tunnel_counters(struct worker *w, const struct tunnel *t);
 
 /* chan_dtls.c */
 void dchan_hello(struct worker *w, unsigned listener, const struct batch_path *path,
-                 struct span datagram);
+		 struct span datagram);
 void dchan_on_secret(struct worker *w, const struct ipc_dtls_secret *m);
 void dchan_datagram(struct dchan *d, const struct ip_addr *local, uint8_t *p, size_t n);
 /* A record from an address nobody has: did a channel's peer move there? */
 void dchan_adopt(struct worker *w, unsigned listener, const struct batch_path *path,
-                 struct span datagram);
+		 struct span datagram);
 /* Text of n bytes already in place at slot + RECORD_HEADROOM of the listener's
  * batch: seal and queue it. */
 int dchan_send(struct dchan *d, uint8_t *slot, size_t n);
@@ -287,7 +287,8 @@ struct dchan *dchan_by_peer(struct worker *w, const struct ip_addr *peer);
 void demux_readable(struct listener *l);
 
 /* uplink.c, downlink.c */
-void uplink_packet(struct worker *w, struct tunnel *t, struct span packet, bool by_dtls);
+void uplink_packet(struct worker *w, struct tunnel *t, struct span packet,
+		   bool by_dtls);
 void downlink_readable(struct worker *w);
 
 #endif
