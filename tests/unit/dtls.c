@@ -351,6 +351,35 @@ a_lost_final_flight_is_sent_again(void)
 }
 
 static void
+data_may_overtake_the_clients_finished(void)
+{
+	struct peer c;
+	peer_new(&c, &resume);
+	struct dtls *d = server_new(&c, &resume);
+	uint8_t *p, flight[2048];
+	size_t n, flight_n;
+
+	SSL_do_handshake(c.ssl);
+	wire_take(&c.to_server, &p, &n);
+	dtls_feed(d, span_of(p, n));
+	SSL_do_handshake(c.ssl);
+	ok(SSL_is_init_finished(c.ssl), "the client is done");
+	wire_take(&c.to_server, &p, &flight_n);
+	memcpy(flight, p, flight_n);
+	int waits = 0;
+	for (int i = 0; i < 200; i++) {
+		SSL_write(c.ssl, "x", 1);
+		wire_take(&c.to_server, &p, &n);
+		waits += dtls_feed(d, span_of(p, n)) == E_AGAIN;
+	}
+	is_int(waits, 200, "data is passed over");
+	is_int(dtls_feed(d, span_of(flight, flight_n)), 0, "a late Finished is welcome");
+	data_flows(&c, d, "late Finished");
+	dtls_free(d);
+	peer_free(&c);
+}
+
+static void
 a_lost_first_answer_is_sent_again_for_a_repeated_hello(void)
 {
 	static const struct how *both[] = { &resume, &psk };
@@ -659,6 +688,7 @@ main(void)
 	both_modes_and_key_sizes_shake_hands_and_carry_data();
 	our_nonces_stay_clear_of_openssls();
 	a_lost_final_flight_is_sent_again();
+	data_may_overtake_the_clients_finished();
 	a_lost_first_answer_is_sent_again_for_a_repeated_hello();
 	wrong_secrets_end_the_handshake();
 	a_hello_gives_its_id_and_nothing_else_does();
