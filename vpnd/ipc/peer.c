@@ -122,7 +122,7 @@ static int
 receive(struct peer *p, enum ipc_type *type, union ipc_body *body, int *fds)
 {
 	static uint8_t buf[IPC_PACKET_MAX]; /* scratch, used up before we return */
-	size_t n;
+	size_t n = 0;
 	unsigned n_fds = 0;
 	int rc = read_packet(p->fd, buf, sizeof(buf), &n, fds, &n_fds);
 

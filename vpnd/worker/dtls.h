@@ -28,6 +28,7 @@
 #define WORKER_DTLS_H
 
 #include "common/span.h"
+#include "vpnd/ipc/messages.h" /* enum dtls_mode */
 #include "vpnd/worker/record.h"
 
 #define DTLS_ID       32u
@@ -38,8 +39,6 @@
 #define DTLS_HANDSHAKE_MS 12000
 /* Room for the answer of dtls_hello_verify. */
 #define DTLS_VERIFY_BYTES (RECORD_HEADER + 12u + 3u + DTLS_COOKIE)
-
-enum dtls_mode { DTLS_RESUME, DTLS_PSK };
 
 /* The IANA number of a cipher suite that a client names in X-DTLS-CipherSuite or
  * X-DTLS12-CipherSuite for resumption ("AES256-GCM-SHA384" = 0x009d,
