@@ -62,7 +62,7 @@ map_siphash(const uint8_t seed[MAP_SEED], const void *in, size_t n)
 	const uint8_t *p = in;
 	uint64_t k0 = little(seed, 8), k1 = little(seed + 8, 8);
 	struct sip s = { k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d,
-		         k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573 };
+			 k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573 };
 	uint64_t last = (uint64_t)n << 56;
 
 	for (; n >= 8; p += 8, n -= 8) {
@@ -113,7 +113,7 @@ probe(const struct map *m, const void *key, uint32_t hash)
 
 int
 map_new(struct map **out, size_t key_bytes, size_t capacity,
-        const uint8_t seed[MAP_SEED])
+	const uint8_t seed[MAP_SEED])
 {
 	if (key_bytes < 1 || key_bytes > MAP_KEY_MAX || capacity < 1 ||
 	    capacity > (size_t)1 << 30)

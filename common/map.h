@@ -18,14 +18,14 @@
 #include <stdint.h>
 
 #define MAP_KEY_MAX 32u
-#define MAP_SEED    16u
+#define MAP_SEED 16u
 
 struct map;
 
 /* A map for up to `capacity` (1 to 2^30) keys of key_bytes (1 to MAP_KEY_MAX)
  * each. `seed` is random. */
 int map_new(struct map **out, size_t key_bytes, size_t capacity,
-            const uint8_t seed[MAP_SEED]);
+	    const uint8_t seed[MAP_SEED]);
 void map_free(struct map *);
 
 /* E_EXIST leaves the old value. */

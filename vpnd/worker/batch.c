@@ -76,8 +76,8 @@ batch_prepare(int fd)
 	 * comes back to us as EMSGSIZE. */
 	if (family == AF_INET) {
 		rc = option(fd, IPPROTO_IP, IP_PKTINFO, 1);
-		return rc < 0 ? rc : option(fd, IPPROTO_IP, IP_MTU_DISCOVER,
-		                            IP_PMTUDISC_DO);
+		return rc < 0 ? rc
+			      : option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO);
 	}
 	rc = option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 	if (rc == 0)
@@ -95,12 +95,13 @@ batch_rx_new(struct batch_rx **out)
 	if (!rx)
 		return E_NOMEM;
 	for (size_t i = 0; i < BATCH_SLOTS; i++) {
-		rx->iov[i] = (struct iovec){ .iov_base = rx->bytes + i * BATCH_SLOT_BYTES,
-			                     .iov_len = BATCH_SLOT_BYTES };
+		rx->iov[i] =
+			(struct iovec){ .iov_base = rx->bytes + i * BATCH_SLOT_BYTES,
+					.iov_len = BATCH_SLOT_BYTES };
 		rx->msgs[i].msg_hdr = (struct msghdr){ .msg_name = &rx->from[i],
-			                               .msg_iov = &rx->iov[i],
-			                               .msg_iovlen = 1,
-			                               .msg_control = &rx->control[i] };
+						       .msg_iov = &rx->iov[i],
+						       .msg_iovlen = 1,
+						       .msg_control = &rx->control[i] };
 	}
 	*out = rx;
 	return 0;
@@ -159,7 +160,7 @@ batch_rx_read(struct batch_rx *rx, int fd, struct batch_datagram **list)
 			.p = rx->iov[i].iov_base,
 			.n = rx->msgs[i].msg_len,
 			.path = { .peer = ip_of_sockaddr(&rx->from[i].sa),
-			          .local = local_of(m) },
+				  .local = local_of(m) },
 		};
 	}
 	return whole;
@@ -184,8 +185,8 @@ batch_tx_new(struct batch_tx **out, batch_on_error *on_error, void *arg)
 	tx->arg = arg;
 	for (size_t i = 0; i < BATCH_SLOTS; i++)
 		tx->msgs[i].msg_hdr = (struct msghdr){ .msg_name = &tx->to[i],
-			                               .msg_iov = &tx->iov[i],
-			                               .msg_iovlen = 1 };
+						       .msg_iov = &tx->iov[i],
+						       .msg_iovlen = 1 };
 	*out = tx;
 	return 0;
 }
@@ -199,7 +200,8 @@ batch_tx_free(struct batch_tx *tx)
 uint8_t *
 batch_tx_slot(struct batch_tx *tx)
 {
-	return tx->queued < BATCH_SLOTS ? tx->bytes + tx->queued * BATCH_SLOT_BYTES : NULL;
+	return tx->queued < BATCH_SLOTS ? tx->bytes + tx->queued * BATCH_SLOT_BYTES
+					: NULL;
 }
 
 /* The peer, in the family of its address: a socket of ours has one family. */
@@ -208,15 +210,15 @@ peer_write(union address *to, const struct ip_addr *peer)
 {
 	if (peer->family == 4) {
 		to->v4 = (struct sockaddr_in){ .sin_family = AF_INET,
-			                       .sin_port = htons(peer->port),
-			                       .sin_addr = ip_v4(peer) };
+					       .sin_port = htons(peer->port),
+					       .sin_addr = ip_v4(peer) };
 		return sizeof(to->v4);
 	}
 	if (peer->family == 0)
 		return 0;
 	to->v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
-		                        .sin6_port = htons(peer->port),
-		                        .sin6_addr = ip_v6(peer) };
+					.sin6_port = htons(peer->port),
+					.sin6_addr = ip_v6(peer) };
 	return sizeof(to->v6);
 }
 
@@ -252,7 +254,7 @@ local_write(struct msghdr *m, struct control *buf, const struct ip_addr *local)
 
 void
 batch_tx_push(struct batch_tx *tx, const uint8_t *p, size_t n,
-              const struct batch_path *path, uint32_t tag)
+	      const struct batch_path *path, uint32_t tag)
 {
 	unsigned i = tx->queued;
 	const uint8_t *slot = tx->bytes + i * BATCH_SLOT_BYTES;
@@ -269,7 +271,7 @@ batch_tx_push(struct batch_tx *tx, const uint8_t *p, size_t n,
 
 int
 batch_tx_copy(struct batch_tx *tx, struct span datagram, const struct batch_path *path,
-              uint32_t tag)
+	      uint32_t tag)
 {
 	uint8_t *slot = batch_tx_slot(tx);
 

@@ -24,7 +24,7 @@
 #include "common/ip.h"
 #include "common/span.h"
 
-#define BATCH_SLOTS      64u
+#define BATCH_SLOTS 64u
 #define BATCH_SLOT_BYTES 2048u
 
 /* The two ends of a datagram's way. local.port is 0: the socket knows it. */
@@ -79,12 +79,12 @@ uint8_t *batch_tx_slot(struct batch_tx *);
 
 /* Queue n bytes at p, inside the slot last asked for. */
 void batch_tx_push(struct batch_tx *, const uint8_t *p, size_t n,
-                   const struct batch_path *, uint32_t tag);
+		   const struct batch_path *, uint32_t tag);
 
 /* Copy a datagram from elsewhere into the batch. E_LIMIT: full; E_INVAL: longer than
  * a slot. For the rare ones: handshakes and the like. */
 int batch_tx_copy(struct batch_tx *, struct span datagram, const struct batch_path *,
-                  uint32_t tag);
+		  uint32_t tag);
 
 unsigned batch_tx_queued(const struct batch_tx *);
 

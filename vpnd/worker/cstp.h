@@ -18,7 +18,7 @@
 
 #include "common/span.h"
 
-#define CSTP_HEADER   8u
+#define CSTP_HEADER 8u
 #define CSTP_BODY_MAX 16384u
 
 /* The first byte of a DTLS record's text has the same values. */

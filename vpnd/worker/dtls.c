@@ -15,17 +15,17 @@
 #include <stdlib.h>
 #include <sys/time.h>
 
-#define RESUME_CIPHERS                                                                   \
-	"AES256-GCM-SHA384:AES128-GCM-SHA256:"                                           \
+#define RESUME_CIPHERS                                                                 \
+	"AES256-GCM-SHA384:AES128-GCM-SHA256:"                                         \
 	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256"
-#define PSK_CIPHERS  "PSK-AES256-GCM-SHA384:PSK-AES128-GCM-SHA256"
+#define PSK_CIPHERS "PSK-AES256-GCM-SHA384:PSK-AES128-GCM-SHA256"
 #define PSK_IDENTITY "psk"
-#define VERSION_10   0xfeffu
-#define VERSION_12   0xfefdu
+#define VERSION_10 0xfeffu
+#define VERSION_12 0xfefdu
 #define CLIENT_HELLO 1u
 #define HELLO_VERIFY 3u
 #define RANDOM_BYTES 32u
-#define SESSION_S    (30L * 24 * 3600)
+#define SESSION_S (30L * 24 * 3600)
 
 /* In an abbreviated handshake the key exchange in a name means nothing: only
  * cipher and PRF hash count. */
@@ -50,7 +50,7 @@ struct dtls_ctx {
 };
 
 struct dtls {
-	SSL *ssl; /* NULL once settled */
+	SSL *ssl;           /* NULL once settled */
 	const char *cipher; /* OpenSSL's own text */
 	dtls_send *send;
 	void *arg;
@@ -58,7 +58,7 @@ struct dtls {
 	size_t mtu;
 	enum dtls_mode mode;
 	uint16_t suite;
-	bool is_fed;       /* the hello has been given to OpenSSL */
+	bool is_fed; /* the hello has been given to OpenSSL */
 	bool is_done;
 	bool has_finished; /* `finished` is set */
 	bool has_given;    /* dtls_keys was called: two senders would share nonces */
@@ -207,7 +207,7 @@ context(uint64_t options, const char *ciphers)
 	/* NO_TICKET: clients do not expect the extra message. NO_RENEGOTIATION:
 	 * all of record.h is about the one epoch. */
 	SSL_CTX_set_options(c, options | SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
-	                               SSL_OP_NO_QUERY_MTU | SSL_OP_NO_COMPRESSION);
+				       SSL_OP_NO_QUERY_MTU | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_cookie_verify_cb(c, on_cookie);
 	if (SSL_CTX_set_min_proto_version(c, DTLS1_2_VERSION) != 1 ||
@@ -223,12 +223,13 @@ context(uint64_t options, const char *ciphers)
 static BIO_METHOD *
 bio_method(void)
 {
-	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "dtls");
+	BIO_METHOD *m =
+		BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "dtls");
 
 	if (m && (BIO_meth_set_write(m, bio_write) != 1 ||
-	          BIO_meth_set_read(m, bio_read) != 1 ||
-	          BIO_meth_set_ctrl(m, bio_ctrl) != 1 ||
-	          BIO_meth_set_create(m, bio_create) != 1)) {
+		  BIO_meth_set_read(m, bio_read) != 1 ||
+		  BIO_meth_set_ctrl(m, bio_ctrl) != 1 ||
+		  BIO_meth_set_create(m, bio_create) != 1)) {
 		BIO_meth_free(m);
 		return NULL;
 	}
@@ -254,7 +255,7 @@ dtls_ctx_new(struct dtls_ctx **out)
 		return E_TLS;
 	}
 	SSL_CTX_set_session_cache_mode(c->resume, SSL_SESS_CACHE_SERVER |
-	                                                  SSL_SESS_CACHE_NO_INTERNAL);
+							  SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_get_cb(c->resume, on_session_wanted);
 	SSL_CTX_set_session_cache_mode(c->psk, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_psk_server_callback(c->psk, on_psk_wanted);
@@ -325,7 +326,7 @@ dtls_hello_id(struct span datagram, uint8_t id[DTLS_ID])
 
 static bool
 cookie_make(const uint8_t key[32], struct span address, const uint8_t id[DTLS_ID],
-            uint8_t out[DTLS_COOKIE])
+	    uint8_t out[DTLS_COOKIE])
 {
 	uint8_t text[128];
 	struct wr w = wr_open(text, sizeof(text));
@@ -341,9 +342,9 @@ int
 dtls_cookie_keys_init(struct dtls_cookie_keys *k)
 {
 	return RAND_bytes(k->now, sizeof(k->now)) == 1 &&
-	                       RAND_bytes(k->before, sizeof(k->before)) == 1
-	               ? 0
-	               : E_TLS;
+			       RAND_bytes(k->before, sizeof(k->before)) == 1
+		       ? 0
+		       : E_TLS;
 }
 
 int
@@ -361,7 +362,7 @@ dtls_cookie_keys_rotate(struct dtls_cookie_keys *k)
 
 bool
 dtls_cookie_ok(const struct dtls_cookie_keys *k, struct span address,
-               const struct dtls_hello *h)
+	       const struct dtls_hello *h)
 {
 	uint8_t want[DTLS_COOKIE];
 
@@ -376,7 +377,7 @@ dtls_cookie_ok(const struct dtls_cookie_keys *k, struct span address,
 
 int
 dtls_hello_verify(const struct dtls_cookie_keys *k, struct span address,
-                  const struct dtls_hello *h, uint8_t out[DTLS_VERIFY_BYTES])
+		  const struct dtls_hello *h, uint8_t out[DTLS_VERIFY_BYTES])
 {
 	uint8_t cookie[DTLS_COOKIE];
 	struct wr w = wr_open(out, DTLS_VERIFY_BYTES);
@@ -414,8 +415,8 @@ secret_fits(enum dtls_mode mode, uint16_t suite, size_t n)
 
 int
 dtls_new(struct dtls **out, struct dtls_ctx *ctx, enum dtls_mode mode, uint16_t suite,
-         const uint8_t id[DTLS_ID], struct span secret, dtls_send *send, void *arg,
-         size_t mtu)
+	 const uint8_t id[DTLS_ID], struct span secret, dtls_send *send, void *arg,
+	 size_t mtu)
 {
 	if (!secret_fits(mode, suite, secret.n))
 		return E_INVAL;
@@ -578,18 +579,18 @@ key_block(const SSL *ssl, uint8_t *out, size_t n)
 	    SSL_SESSION_get_master_key(s, master, sizeof(master)) != sizeof(master) ||
 	    SSL_get_server_random(ssl, randoms, RANDOM_BYTES) != RANDOM_BYTES ||
 	    SSL_get_client_random(ssl, randoms + RANDOM_BYTES, RANDOM_BYTES) !=
-	            RANDOM_BYTES)
+		    RANDOM_BYTES)
 		goto free_kdf;
 
 	OSSL_PARAM params[] = {
 		OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST,
-		                                 (char *)EVP_MD_get0_name(md), 0),
+						 (char *)EVP_MD_get0_name(md), 0),
 		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SECRET, master,
-		                                  sizeof(master)),
+						  sizeof(master)),
 		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SEED, label,
-		                                  sizeof(label) - 1),
+						  sizeof(label) - 1),
 		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SEED, randoms,
-		                                  sizeof(randoms)),
+						  sizeof(randoms)),
 		OSSL_PARAM_construct_end(),
 	};
 	if (EVP_KDF_derive(kc, out, n, params) == 1)

@@ -31,10 +31,10 @@
 #include "vpnd/ipc/messages.h" /* enum dtls_mode */
 #include "vpnd/worker/record.h"
 
-#define DTLS_ID       32u
-#define DTLS_MASTER   48u
-#define DTLS_PSK_KEY  32u
-#define DTLS_COOKIE   32u
+#define DTLS_ID 32u
+#define DTLS_MASTER 48u
+#define DTLS_PSK_KEY 32u
+#define DTLS_COOKIE 32u
 /* Give up an unfinished handshake after this: openconnect does at 12 s. */
 #define DTLS_HANDSHAKE_MS 12000
 /* Room for the answer of dtls_hello_verify. */
@@ -83,12 +83,12 @@ int dtls_cookie_keys_rotate(struct dtls_cookie_keys *);
 
 /* Does the hello carry a cookie we made for this address? */
 bool dtls_cookie_ok(const struct dtls_cookie_keys *, struct span address,
-                    const struct dtls_hello *);
+		    const struct dtls_hello *);
 
 /* Write a HelloVerifyRequest for this hello into out; returns its bytes (always
  * DTLS_VERIFY_BYTES, less than the hello: nothing to amplify) or E_TLS. */
 int dtls_hello_verify(const struct dtls_cookie_keys *, struct span address,
-                      const struct dtls_hello *, uint8_t out[DTLS_VERIFY_BYTES]);
+		      const struct dtls_hello *, uint8_t out[DTLS_VERIFY_BYTES]);
 
 /* -- one handshake -- */
 
@@ -101,8 +101,8 @@ struct dtls;
  * DTLS_PSK 32 bytes, suite 0. Copied, and wiped when the handshake is done.
  * mtu: bytes of UDP payload. E_INVAL: suite or length do not fit the mode. */
 int dtls_new(struct dtls **out, struct dtls_ctx *, enum dtls_mode, uint16_t suite,
-             const uint8_t id[DTLS_ID], struct span secret, dtls_send *, void *arg,
-             size_t mtu);
+	     const uint8_t id[DTLS_ID], struct span secret, dtls_send *, void *arg,
+	     size_t mtu);
 
 /* Feed one datagram, the hello first; after the handshake one datagram or one
  * record of type CCS or handshake. 0: done, E_AGAIN: wait for more, E_TLS: dead.

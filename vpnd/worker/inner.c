@@ -89,7 +89,7 @@ is_quiet4(const struct in6_addr *a)
 
 enum inner_source
 inner_check_source(const struct inner *p, const struct in_addr *v4,
-                   const struct in6_addr *v6)
+		   const struct in6_addr *v6)
 {
 	if (p->version == 4) {
 		if (v4 && memcmp(p->src.s6_addr + 12, v4, 4) == 0)

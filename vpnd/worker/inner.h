@@ -22,7 +22,8 @@ struct inner {
 	uint8_t version; /* 4 or 6 */
 	uint8_t tos;     /* TOS or traffic class: DSCP and ECN */
 	uint8_t proto;   /* IPv4 protocol, IPv6 first next header */
-	struct in6_addr src, dst; /* IPv4 as ::ffff:a.b.c.d: one 16-byte key for a map */
+	struct in6_addr src,
+		dst;        /* IPv4 as ::ffff:a.b.c.d: one 16-byte key for a map */
 	struct span packet; /* cut to the length its header claims */
 };
 
@@ -31,13 +32,14 @@ int inner_parse(struct span in, struct inner *out);
 enum inner_source {
 	INNER_OWN,     /* the session's address */
 	INNER_QUIET,   /* what every system sends unasked: IPv6 from link-local or from
-	                * no address, IPv4 from 0.0.0.0 or 169.254/16. Drop, say nothing */
+			* no address, IPv4 from 0.0.0.0 or 169.254/16. Drop, say nothing
+			*/
 	INNER_FOREIGN, /* somebody else's address: drop and count */
 };
 
 /* Who does this packet say it is from? NULL: the session has no such address. */
 enum inner_source inner_check_source(const struct inner *, const struct in_addr *v4,
-                                     const struct in6_addr *v6);
+				     const struct in6_addr *v6);
 
 /* The key of an IPv4 address in the form above. */
 struct in6_addr inner_mapped(struct in_addr v4);

@@ -10,12 +10,12 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
-#define DTLS12      0xfefdu
-#define DTLS10      0xfeffu
-#define EPOCH       1u
-#define AAD_BYTES   13u /* epoch, number, type, version, length */
-#define GCM_IV      12u
-#define BODY_MAX    (RECORD_TEXT_MAX + 2048u) /* RFC 6347 4.1, as RFC 5246 6.2.3 */
+#define DTLS12 0xfefdu
+#define DTLS10 0xfeffu
+#define EPOCH 1u
+#define AAD_BYTES 13u /* epoch, number, type, version, length */
+#define GCM_IV 12u
+#define BODY_MAX (RECORD_TEXT_MAX + 2048u) /* RFC 6347 4.1, as RFC 5246 6.2.3 */
 
 int
 record_peek(struct span in, struct record_head *out)
@@ -81,7 +81,7 @@ set_nonce(EVP_CIPHER_CTX *c, const uint8_t *salt, const uint8_t *taken)
 
 int
 record_tx_init(struct record_tx *tx, const struct record_key *k,
-               const uint8_t taken[RECORD_NONCE])
+	       const uint8_t taken[RECORD_NONCE])
 {
 	EVP_CIPHER_CTX *c;
 	int rc = evp_open(&c, k, 1);
@@ -147,7 +147,7 @@ evp_run(EVP_CIPHER_CTX *c, uint8_t aad[AAD_BYTES], uint8_t *body, size_t n)
 
 int
 record_seal_as(struct record_tx *tx, enum record_type type, uint8_t *text, size_t n,
-               size_t *total)
+	       size_t *total)
 {
 	uint8_t aad[AAD_BYTES];
 	uint8_t *rec = text - RECORD_HEADROOM;
@@ -182,7 +182,7 @@ record_seal(struct record_tx *tx, uint8_t *text, size_t n, size_t *total)
 
 int
 record_open(struct record_rx *rx, uint8_t *rec, size_t n, uint8_t *content_type,
-            struct span *text)
+	    struct span *text)
 {
 	struct record_head h;
 	uint8_t aad[AAD_BYTES];

@@ -29,15 +29,15 @@
 
 #include <openssl/evp.h>
 
-#define RECORD_HEADER    13u
-#define RECORD_NONCE     8u
-#define RECORD_HEADROOM  (RECORD_HEADER + RECORD_NONCE)
-#define RECORD_TAILROOM  16u /* the tag */
-#define RECORD_OVERHEAD  (RECORD_HEADROOM + RECORD_TAILROOM)
-#define RECORD_TEXT_MAX  16384u
+#define RECORD_HEADER 13u
+#define RECORD_NONCE 8u
+#define RECORD_HEADROOM (RECORD_HEADER + RECORD_NONCE)
+#define RECORD_TAILROOM 16u /* the tag */
+#define RECORD_OVERHEAD (RECORD_HEADROOM + RECORD_TAILROOM)
+#define RECORD_TEXT_MAX 16384u
 #define RECORD_SEQ_START 1000u
-#define RECORD_SALT      4u
-#define RECORD_KEY_MAX   32u
+#define RECORD_SALT 4u
+#define RECORD_KEY_MAX 32u
 /* Records under one key; more than any tunnel sees between two handshakes, and
  * below the bounds on AES-GCM for full-size records (RFC 8446 5.5 reasons). */
 #define RECORD_SEAL_MAX (UINT64_C(1) << 36)
@@ -84,7 +84,7 @@ struct record_key {
 /* `taken` is the explicit nonce of any record OpenSSL has sent under this key.
  * The key is copied into the context; the caller wipes its own copy. */
 int record_tx_init(struct record_tx *, const struct record_key *,
-                   const uint8_t taken[RECORD_NONCE]);
+		   const uint8_t taken[RECORD_NONCE]);
 int record_rx_init(struct record_rx *, const struct record_key *);
 
 /* Seal n bytes at `text` as one application data record. There must be
@@ -95,13 +95,13 @@ int record_seal(struct record_tx *, uint8_t *text, size_t n, size_t *total);
 
 /* The same for an alert (RECORD_ALERT): two bytes, level and description. */
 int record_seal_as(struct record_tx *, enum record_type, uint8_t *text, size_t n,
-                   size_t *total);
+		   size_t *total);
 
 /* Open the one record of n bytes at `rec`, in place; *text then points into it.
  * The number is taken as seen only if the tag verifies. On E_AUTH the body is
  * destroyed: whoever tries several keys tries them on copies. */
 int record_open(struct record_rx *, uint8_t *rec, size_t n, uint8_t *content_type,
-                struct span *text);
+		struct span *text);
 
 /* The highest number that ever verified, or 0: a moved peer address is believed
  * only with a higher one. */

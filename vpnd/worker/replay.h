@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define REPLAY_WORDS  32u
+#define REPLAY_WORDS 32u
 #define REPLAY_WINDOW ((REPLAY_WORDS - 1) * 64)
 
 /* All zero is an empty window. */
