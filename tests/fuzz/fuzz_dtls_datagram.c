@@ -20,8 +20,8 @@ handshake(struct dtls_ctx *ctx, enum dtls_mode mode, const uint8_t *id, struct s
 	struct dtls *d;
 	size_t n = mode == DTLS_PSK ? DTLS_PSK_KEY : DTLS_MASTER;
 
-	if (dtls_new(&d, ctx, mode, mode == DTLS_PSK ? 0 : 0x009d, id, span_of(secret, n),
-	             nowhere, NULL, 1400) < 0)
+	if (dtls_new(&d, ctx, mode, mode == DTLS_PSK ? 0 : 0x009d, id,
+		     span_of(secret, n), nowhere, NULL, 1400) < 0)
 		abort();
 	/* Nobody without the secret may get through. */
 	if (dtls_feed(d, in) == 0 || dtls_feed(d, in) == 0)
@@ -43,7 +43,8 @@ records(uint8_t *p, size_t n)
 	for (size_t at = 0; at < n; at += h.total) {
 		if (record_peek(span_of(p + at, n - at), &h) < 0)
 			break;
-		if (h.total > n - at || record_open(&rx, p + at, h.total, &type, &text) == 0)
+		if (h.total > n - at ||
+		    record_open(&rx, p + at, h.total, &type, &text) == 0)
 			abort();
 	}
 	record_rx_free(&rx);

@@ -61,7 +61,7 @@ on_error(void *arg, uint32_t tag, size_t n, int rc)
 /* A server on the wildcard address, a client talking to one of many local ones. */
 static void
 answers_leave_from_the_address_that_was_asked(const char *any, const char *client_at,
-                                              const char *asked)
+					      const char *asked)
 {
 	struct ip_addr server, client, from;
 	int s = socket_at(any, &server), c = socket_at(client_at, &client);
@@ -98,7 +98,8 @@ answers_leave_from_the_address_that_was_asked(const char *any, const char *clien
 	for (int i = 0; i < 10; i++) {
 		char text[8];
 		len = sizeof(ss);
-		ssize_t n = recvfrom(c, text, sizeof(text), 0, (struct sockaddr *)&ss, &len);
+		ssize_t n = recvfrom(c, text, sizeof(text), 0, (struct sockaddr *)&ss,
+				     &len);
 		from = ip_of_sockaddr((struct sockaddr *)&ss);
 		good = good && n == 2 && text[0] == 'b' && text[1] == '0' + i &&
 		       ip_eq(&from, &to);
@@ -122,7 +123,8 @@ slots_leave_headroom_to_the_caller(void)
 	batch_tx_push(tx, slot + 100, 10, &path, 0);
 	ok(batch_tx_slot(tx) == slot + BATCH_SLOT_BYTES, "then the next");
 	is_int(batch_tx_flush(tx, s), 1, "sent");
-	ok(recv(c, got, sizeof(got), 0) == 10 && !memcmp(got, "late start", 10), "as built");
+	ok(recv(c, got, sizeof(got), 0) == 10 && !memcmp(got, "late start", 10),
+	   "as built");
 	close(s);
 	close(c);
 }
@@ -136,7 +138,8 @@ a_full_batch_says_so(void)
 	static const uint8_t big[BATCH_SLOT_BYTES + 1];
 	unsigned queued = 0;
 
-	is_int(batch_tx_copy(tx, span_of(big, sizeof(big)), &path, 0), E_INVAL, "too long");
+	is_int(batch_tx_copy(tx, span_of(big, sizeof(big)), &path, 0), E_INVAL,
+	       "too long");
 	while (batch_tx_copy(tx, SPAN("x"), &path, 0) == 0)
 		queued++;
 	is_int(queued, BATCH_SLOTS, "slots");
@@ -165,8 +168,8 @@ one_bad_message_does_not_stop_the_others(void)
 	batch_tx_copy(tx, SPAN("3"), &path, 3);
 	is_int(batch_tx_flush(tx, s), 2, "two of three");
 	is_int(failed.calls, 1, "one reported");
-	ok(failed.tag == 2 && failed.n == 2 && failed.rc < 0, "which, how long, why: %s",
-	   err_text(failed.rc));
+	ok(failed.tag == 2 && failed.n == 2 && failed.rc < 0,
+	   "which, how long, why: %s", err_text(failed.rc));
 	is_int(batch_rx_read(rx, c, &list), 2, "two arrived");
 
 	batch_tx_copy(tx, SPAN("4"), &foreign, 4);
@@ -225,10 +228,12 @@ a_full_socket_drops_the_newest(void)
 	}
 	int sent = batch_tx_flush(tx, pair[0]);
 	ok(sent > 0 && sent < (int)BATCH_SLOTS, "%d fit", sent);
-	is_int(batch_tx_dropped(tx) - before, (int)BATCH_SLOTS - sent, "the rest is counted");
+	is_int(batch_tx_dropped(tx) - before, (int)BATCH_SLOTS - sent,
+	       "the rest is counted");
 	is_int(failed.calls, 0, "and no error");
 	is_int(batch_tx_queued(tx), 0, "the batch is empty");
-	ok(recv(pair[1], big, sizeof(big), 0) > 0 && big[0] == 0, "the oldest got through");
+	ok(recv(pair[1], big, sizeof(big), 0) > 0 && big[0] == 0,
+	   "the oldest got through");
 	close(pair[0]);
 	close(pair[1]);
 }
@@ -260,7 +265,7 @@ static void
 keys_tell_peers_apart(void)
 {
 	static const char *const hosts[] = { "192.0.2.1", "192.0.2.2", "2001:db8::1",
-		                             "c000:201::" };
+					     "c000:201::" };
 	uint8_t keys[8][BATCH_KEY];
 	int same = 0;
 
@@ -278,7 +283,8 @@ main(void)
 {
 	is_int(batch_rx_new(&rx), 0, "receiver");
 	is_int(batch_tx_new(&tx, on_error, NULL), 0, "sender");
-	answers_leave_from_the_address_that_was_asked("0.0.0.0", "127.0.0.1", "127.0.0.77");
+	answers_leave_from_the_address_that_was_asked("0.0.0.0", "127.0.0.1",
+						      "127.0.0.77");
 	answers_leave_from_the_address_that_was_asked("::", "::1", "::1");
 	slots_leave_headroom_to_the_caller();
 	a_full_batch_says_so();

@@ -19,7 +19,7 @@ a_written_frame_reads_back(void)
 			is_int(cstp_parse(&in, &f), 0, "type %d, %zu bytes", types[t],
 			       sizes[s]);
 			ok(f.type == types[t] && f.body.n == sizes[s] &&
-			           f.body.p == buf + CSTP_HEADER && in.n == 0,
+				   f.body.p == buf + CSTP_HEADER && in.n == 0,
 			   "as written");
 		}
 }
@@ -45,7 +45,9 @@ bad_headers_are_refused_before_the_body_arrives(void)
 		{ "body missing", { (const uint8_t *)"STF\1\0\2\0\0", 8 }, E_AGAIN },
 		{ "body cut", { (const uint8_t *)"STF\1\0\2\0\0x", 9 }, E_AGAIN },
 		{ "longest body", { (const uint8_t *)"STF\1\x40\0\0\0", 8 }, E_AGAIN },
-		{ "length too big", { (const uint8_t *)"STF\1\x40\1\0\0", 8 }, E_PROTO },
+		{ "length too big",
+		  { (const uint8_t *)"STF\1\x40\1\0\0", 8 },
+		  E_PROTO },
 		{ "far too big", { (const uint8_t *)"STF\1\xff\xff\0\0", 8 }, E_PROTO },
 		{ "unknown type", { (const uint8_t *)"STF\1\0\0\x2a\0", 8 }, E_PROTO },
 		{ "type 1", { (const uint8_t *)"STF\1\0\0\1\0", 8 }, E_PROTO },
@@ -69,9 +71,12 @@ frames_come_off_a_stream_one_by_one(void)
 			      "STF\1\0");
 	struct cstp_frame f;
 
-	ok(cstp_parse(&in, &f) == 0 && f.type == CSTP_DATA && span_is(f.body, "abc"), "data");
-	ok(cstp_parse(&in, &f) == 0 && f.type == CSTP_KEEPALIVE && f.body.n == 0, "keepalive");
-	ok(cstp_parse(&in, &f) == 0 && f.type == CSTP_DISCONNECT && f.body.n == 1, "goodbye");
+	ok(cstp_parse(&in, &f) == 0 && f.type == CSTP_DATA && span_is(f.body, "abc"),
+	   "data");
+	ok(cstp_parse(&in, &f) == 0 && f.type == CSTP_KEEPALIVE && f.body.n == 0,
+	   "keepalive");
+	ok(cstp_parse(&in, &f) == 0 && f.type == CSTP_DISCONNECT && f.body.n == 1,
+	   "goodbye");
 	is_int(cstp_parse(&in, &f), E_AGAIN, "the rest has to wait");
 	is_int(in.n, 5, "and is still there");
 }

@@ -91,7 +91,8 @@ client_create(BIO *b)
 /* ---- the client ---- */
 
 static const uint8_t id[DTLS_ID] = "the id of this session, 32 byte";
-static const uint8_t secret[DTLS_MASTER] = "forty-eight bytes agreed upon inside of TLS....";
+static const uint8_t secret[DTLS_MASTER] =
+	"forty-eight bytes agreed upon inside of TLS....";
 static struct dtls_ctx *ctx;
 static BIO_METHOD *client_bio;
 
@@ -108,7 +109,7 @@ static const struct how *current;
 
 static unsigned
 client_psk(SSL *ssl, const char *hint, char *identity, unsigned max_id,
-           unsigned char *psk, unsigned max)
+	   unsigned char *psk, unsigned max)
 {
 	snprintf(identity, max_id, "%s", current->identity ? current->identity : "psk");
 	memcpy(psk, current->key ? current->key : secret, DTLS_PSK_KEY);
@@ -132,7 +133,8 @@ peer_new(struct peer *c, const struct how *how)
 	SSL_CTX_set_min_proto_version(c->ctx, DTLS1_2_VERSION);
 	SSL_CTX_set_cipher_list(c->ctx, how->cipher);
 	SSL_CTX_set_ciphersuites(c->ctx, "");
-	SSL_CTX_set_psk_client_callback(c->ctx, how->mode == DTLS_PSK ? client_psk : NULL);
+	SSL_CTX_set_psk_client_callback(c->ctx,
+					how->mode == DTLS_PSK ? client_psk : NULL);
 	SSL_CTX_set_options(c->ctx, SSL_OP_NO_QUERY_MTU);
 	if (!how->has_ems)
 		SSL_CTX_set_options(c->ctx, SSL_OP_NO_EXTENDED_MASTER_SECRET);
@@ -165,8 +167,8 @@ server_new(struct peer *c, const struct how *how)
 {
 	struct dtls *d = NULL;
 	size_t n = how->mode == DTLS_PSK ? DTLS_PSK_KEY : DTLS_MASTER;
-	int rc = dtls_new(&d, ctx, how->mode, how->suite, id, span_of(secret, n), wire_send,
-	                  &c->to_client, 1400);
+	int rc = dtls_new(&d, ctx, how->mode, how->suite, id, span_of(secret, n),
+			  wire_send, &c->to_client, 1400);
 	is_int(rc, 0, "handshake object");
 	return d;
 }
@@ -195,7 +197,8 @@ talk(struct peer *c, struct dtls *d)
 
 /* Fifty sizes either way, and the client's goodbye. */
 static void
-records_flow(struct peer *c, struct record_tx *tx, struct record_rx *rx, const char *why)
+records_flow(struct peer *c, struct record_tx *tx, struct record_rx *rx,
+	     const char *why)
 {
 	uint8_t buf[2048], got[2048], *p, type;
 	struct span out;
@@ -220,13 +223,14 @@ records_flow(struct peer *c, struct record_tx *tx, struct record_rx *rx, const c
 		if (wire_take(&c->to_server, &p, &n) &&
 		    record_open(rx, p, n, &type, &out) == 0)
 			same += type == RECORD_DATA && out.n == (size_t)len &&
-			        !memcmp(out.p, buf, out.n);
+				!memcmp(out.p, buf, out.n);
 	}
 	is_int(same, 50, "%s: we open what SSL_write writes", why);
 
 	SSL_shutdown(c->ssl);
-	ok(wire_take(&c->to_server, &p, &n) && record_open(rx, p, n, &type, &out) == 0 &&
-	           type == RECORD_ALERT && out.n == 2 && out.p[1] == 0,
+	ok(wire_take(&c->to_server, &p, &n) &&
+		   record_open(rx, p, n, &type, &out) == 0 && type == RECORD_ALERT &&
+		   out.n == 2 && out.p[1] == 0,
 	   "%s: its close_notify is an alert we can read", why);
 	record_tx_free(tx);
 	record_rx_free(rx);
@@ -244,7 +248,9 @@ data_flows(struct peer *c, struct dtls *d, const char *why)
 		records_flow(c, &tx, &rx, why);
 }
 
-static const struct how resume = { .mode = DTLS_RESUME, .cipher = "AES256-GCM-SHA384", .suite = 0x009d };
+static const struct how resume = { .mode = DTLS_RESUME,
+				   .cipher = "AES256-GCM-SHA384",
+				   .suite = 0x009d };
 static const struct how psk = { .mode = DTLS_PSK, .cipher = "PSK-AES256-GCM-SHA384" };
 
 static void
@@ -253,13 +259,24 @@ both_modes_and_key_sizes_shake_hands_and_carry_data(void)
 	static const struct how table[] = {
 		{ .mode = DTLS_RESUME, .cipher = "AES256-GCM-SHA384", .suite = 0x009d },
 		{ .mode = DTLS_RESUME, .cipher = "AES128-GCM-SHA256", .suite = 0x009c },
-		{ .mode = DTLS_RESUME, .cipher = "ECDHE-RSA-AES256-GCM-SHA384", .suite = 0xc030 },
-		{ .mode = DTLS_RESUME, .cipher = "ECDHE-RSA-AES128-GCM-SHA256", .suite = 0xc02f },
-		{ .mode = DTLS_RESUME, .cipher = "AES256-GCM-SHA384", .suite = 0x009d, .has_ems = true },
+		{ .mode = DTLS_RESUME,
+		  .cipher = "ECDHE-RSA-AES256-GCM-SHA384",
+		  .suite = 0xc030 },
+		{ .mode = DTLS_RESUME,
+		  .cipher = "ECDHE-RSA-AES128-GCM-SHA256",
+		  .suite = 0xc02f },
+		{ .mode = DTLS_RESUME,
+		  .cipher = "AES256-GCM-SHA384",
+		  .suite = 0x009d,
+		  .has_ems = true },
 		{ .mode = DTLS_PSK, .cipher = "PSK-AES256-GCM-SHA384" },
 		{ .mode = DTLS_PSK, .cipher = "PSK-AES128-GCM-SHA256" },
-		{ .mode = DTLS_PSK, .cipher = "PSK-AES256-GCM-SHA384", .has_ems = true },
-		{ .mode = DTLS_PSK, .cipher = "PSK-AES128-CCM:PSK-AES128-GCM-SHA256:PSK-AES256-CBC-SHA", .has_ems = true },
+		{ .mode = DTLS_PSK,
+		  .cipher = "PSK-AES256-GCM-SHA384",
+		  .has_ems = true },
+		{ .mode = DTLS_PSK,
+		  .cipher = "PSK-AES128-CCM:PSK-AES128-GCM-SHA256:PSK-AES256-CBC-SHA",
+		  .has_ems = true },
 	};
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		const struct how *how = &table[i];
@@ -270,7 +287,8 @@ both_modes_and_key_sizes_shake_hands_and_carry_data(void)
 		is_int(talk(&c, d), 0, "%s%s: server done", how->cipher,
 		       how->has_ems ? ", EMS offered" : "");
 		ok(dtls_is_done(d) && SSL_is_init_finished(c.ssl), "both sides done");
-		is_int(SSL_session_reused(c.ssl), how->mode == DTLS_RESUME, "reused or not");
+		is_int(SSL_session_reused(c.ssl), how->mode == DTLS_RESUME,
+		       "reused or not");
 		is_int(dtls_next_timeout_ms(d), -1, "no timer left");
 		is_int(c.to_client.out, how->mode == DTLS_RESUME ? 1 : 2,
 		       "as few datagrams as there can be");
@@ -334,7 +352,8 @@ a_lost_final_flight_is_sent_again(void)
 	c.to_client.lose = 1;
 	while (wire_take(&c.to_server, &p, &n))
 		dtls_feed(d, span_of(p, n));
-	ok(dtls_is_done(d) && !SSL_is_init_finished(c.ssl), "we are done, the client is not");
+	ok(dtls_is_done(d) && !SSL_is_init_finished(c.ssl),
+	   "we are done, the client is not");
 	is_int(c.to_client.lose, 0, "our Finished is lost");
 	/* The worker takes its keys here; that must not end OpenSSL's part. */
 	is_int(dtls_keys(d, &tx, &rx), 0, "keys");
@@ -346,6 +365,36 @@ a_lost_final_flight_is_sent_again(void)
 	SSL_do_handshake(c.ssl);
 	ok(SSL_is_init_finished(c.ssl), "the client is done too");
 	records_flow(&c, &tx, &rx, "after the repeat");
+	dtls_free(d);
+	peer_free(&c);
+}
+
+static void
+data_may_overtake_the_clients_finished(void)
+{
+	struct peer c;
+	peer_new(&c, &resume);
+	struct dtls *d = server_new(&c, &resume);
+	uint8_t *p, flight[2048];
+	size_t n, flight_n;
+
+	SSL_do_handshake(c.ssl);
+	wire_take(&c.to_server, &p, &n);
+	dtls_feed(d, span_of(p, n));
+	SSL_do_handshake(c.ssl);
+	ok(SSL_is_init_finished(c.ssl), "the client is done");
+	wire_take(&c.to_server, &p, &flight_n);
+	memcpy(flight, p, flight_n);
+	int waits = 0;
+	for (int i = 0; i < 200; i++) {
+		SSL_write(c.ssl, "x", 1);
+		wire_take(&c.to_server, &p, &n);
+		waits += dtls_feed(d, span_of(p, n)) == E_AGAIN;
+	}
+	is_int(waits, 200, "data is passed over");
+	is_int(dtls_feed(d, span_of(flight, flight_n)), 0,
+	       "a late Finished is welcome");
+	data_flows(&c, d, "late Finished");
 	dtls_free(d);
 	peer_free(&c);
 }
@@ -383,9 +432,14 @@ wrong_secrets_end_the_handshake(void)
 {
 	static const uint8_t other[DTLS_MASTER] = { 1 };
 	static const struct how wrong[] = {
-		{ .mode = DTLS_RESUME, .cipher = "AES256-GCM-SHA384", .suite = 0x009d, .key = other },
+		{ .mode = DTLS_RESUME,
+		  .cipher = "AES256-GCM-SHA384",
+		  .suite = 0x009d,
+		  .key = other },
 		{ .mode = DTLS_PSK, .cipher = "PSK-AES256-GCM-SHA384", .key = other },
-		{ .mode = DTLS_PSK, .cipher = "PSK-AES256-GCM-SHA384", .identity = "root" },
+		{ .mode = DTLS_PSK,
+		  .cipher = "PSK-AES256-GCM-SHA384",
+		  .identity = "root" },
 		/* The client's suite is not the one we promised. */
 		{ .mode = DTLS_RESUME, .cipher = "AES128-GCM-SHA256", .suite = 0x009d },
 	};
@@ -420,14 +474,25 @@ a_hello_gives_its_id_and_nothing_else_does(void)
 {
 	uint8_t hello[2048], bad[2048], got[DTLS_ID];
 	size_t n = hello_of(&resume, hello);
-	struct { size_t at; uint8_t v; const char *why; } cases[] = {
-		{ 0, 23, "not a handshake record" }, { 2, 0xfc, "record version" },
-		{ 4, 1, "epoch 1" },                 { 12, 0x10, "record length" },
-		{ 13, 2, "server_hello" },           { 16, 1, "message length" },
-		{ 18, 1, "second message, no cookie" }, { 21, 1, "fragment" },
-		{ 24, 1, "fragment length" },        { 26, 0xff, "DTLS 1.0" },
-		{ 25, 0x03, "TLS" },                 { 59, 31, "short id" },
-		{ 59, 0, "no id" },                  { 92, 1, "cookie in a first hello" },
+	struct {
+		size_t at;
+		uint8_t v;
+		const char *why;
+	} cases[] = {
+		{ 0, 23, "not a handshake record" },
+		{ 2, 0xfc, "record version" },
+		{ 4, 1, "epoch 1" },
+		{ 12, 0x10, "record length" },
+		{ 13, 2, "server_hello" },
+		{ 16, 1, "message length" },
+		{ 18, 1, "second message, no cookie" },
+		{ 21, 1, "fragment" },
+		{ 24, 1, "fragment length" },
+		{ 26, 0xff, "DTLS 1.0" },
+		{ 25, 0x03, "TLS" },
+		{ 59, 31, "short id" },
+		{ 59, 0, "no id" },
+		{ 92, 1, "cookie in a first hello" },
 		{ 92, 255, "cookie beyond the end" },
 	};
 	int refused = 0;
@@ -437,7 +502,8 @@ a_hello_gives_its_id_and_nothing_else_does(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		memcpy(bad, hello, n);
 		bad[cases[i].at] = cases[i].v;
-		is_int(dtls_hello_id(span_of(bad, n), got), E_PROTO, "%s", cases[i].why);
+		is_int(dtls_hello_id(span_of(bad, n), got), E_PROTO, "%s",
+		       cases[i].why);
 	}
 	for (size_t cut = 0; cut < n; cut++)
 		refused += dtls_hello_id(span_of(hello, cut), got) == E_PROTO;
@@ -492,8 +558,8 @@ damaged_datagrams_harm_nobody(void)
 		size_t n;
 		peer_new(&c, how);
 		dtls_new(&d, ctx, how->mode, how->suite, id,
-		         span_of(secret, how->mode == DTLS_PSK ? 32 : 48), wire_send,
-		         &c.to_client, 1400);
+			 span_of(secret, how->mode == DTLS_PSK ? 32 : 48), wire_send,
+			 &c.to_client, 1400);
 		for (int i = 0; i < 4; i++) {
 			SSL_do_handshake(c.ssl);
 			while (wire_take(&c.to_server, &p, &n)) {
@@ -524,7 +590,8 @@ a_channel_that_is_up_cannot_be_talked_down(void)
 	struct dtls *d = server_new(&c, &psk);
 	talk(&c, d);
 	is_int(dtls_feed(d, span_of(hello, n)), 0, "a stray hello");
-	is_int(dtls_feed(d, span_of(alert, sizeof(alert) - 1)), 0, "a plain fatal alert");
+	is_int(dtls_feed(d, span_of(alert, sizeof(alert) - 1)), 0,
+	       "a plain fatal alert");
 	is_int(dtls_feed(d, SPAN("garbage")), 0, "garbage");
 	is_int(dtls_feed(d, SPAN("")), 0, "nothing");
 	is_int(dtls_on_timeout(d), 0, "a late timer");
@@ -541,7 +608,8 @@ a_cookie_proves_the_address(void)
 {
 	static const struct how *both[] = { &resume, &psk };
 	struct dtls_cookie_keys keys;
-	struct span here = SPAN("\xc0\0\2\1\x30\x39"), there = SPAN("\xc0\0\2\2\x30\x39");
+	struct span here = SPAN("\xc0\0\2\1\x30\x39"),
+		    there = SPAN("\xc0\0\2\2\x30\x39");
 	uint8_t out[DTLS_VERIFY_BYTES], *p;
 	struct dtls_hello h;
 	size_t n;
@@ -554,7 +622,8 @@ a_cookie_proves_the_address(void)
 		wire_take(&c.to_server, &p, &n);
 		is_int(dtls_hello_parse(span_of(p, n), &h), 0, "first hello");
 		ok(!dtls_cookie_ok(&keys, here, &h), "has no cookie");
-		is_int(dtls_hello_verify(&keys, here, &h, out), DTLS_VERIFY_BYTES, "ask");
+		is_int(dtls_hello_verify(&keys, here, &h, out), DTLS_VERIFY_BYTES,
+		       "ask");
 		ok(sizeof(out) < n, "with less than was sent");
 		wire_send(&c.to_client, span_of(out, sizeof(out)));
 
@@ -585,7 +654,8 @@ static void
 suites_have_their_names(void)
 {
 	is_int(dtls_suite_by_name(SPAN("AES256-GCM-SHA384")), 0x009d, "plain");
-	is_int(dtls_suite_by_name(SPAN("OC-DTLS1_2-AES128-GCM")), 0x009c, "openconnect's");
+	is_int(dtls_suite_by_name(SPAN("OC-DTLS1_2-AES128-GCM")), 0x009c,
+	       "openconnect's");
 	is_int(dtls_suite_by_name(SPAN("AES256-SHA")), 0, "unknown");
 	is_int(dtls_suite_by_name(SPAN("")), 0, "empty");
 }
@@ -634,7 +704,8 @@ a_settled_channel_is_small_and_still_carries_data(void)
 		diag("%zu bytes given back", high - low);
 		ok(high > low + 10000, "most of it is given back");
 #endif
-		is_int(dtls_feed(d, span_of(hello, hello_n)), 0, "handshake records: fine");
+		is_int(dtls_feed(d, span_of(hello, hello_n)), 0,
+		       "handshake records: fine");
 		is_int(dtls_next_timeout_ms(d), -1, "no timer");
 		is_int(dtls_on_timeout(d), 0, "nothing to repeat");
 		is_str(dtls_cipher_name(d), both[i]->cipher, "the name stays");
@@ -659,6 +730,7 @@ main(void)
 	both_modes_and_key_sizes_shake_hands_and_carry_data();
 	our_nonces_stay_clear_of_openssls();
 	a_lost_final_flight_is_sent_again();
+	data_may_overtake_the_clients_finished();
 	a_lost_first_answer_is_sent_again_for_a_repeated_hello();
 	wrong_secrets_end_the_handshake();
 	a_hello_gives_its_id_and_nothing_else_does();

@@ -7,13 +7,16 @@
 #include <arpa/inet.h>
 
 /* 28 bytes from 10.9.0.2 to 10.1.2.3, TOS 0xb8, UDP. */
-static const uint8_t good4[] = { 0x45, 0xb8, 0, 28, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 9,
-	                         0,    2,    10, 1, 2, 3, 1,   2, 3,  4,  5, 6, 7,  8 };
+static const uint8_t good4[] = {
+	0x45, 0xb8, 0,  28, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 9,
+	0,    2,    10, 1,  2, 3, 1,    2, 3,  4,  5, 6, 7,  8
+};
 
 /* 44 bytes from 2001:db8::2 to 2001:db8::1, class 0xb8, ICMPv6. */
 static const uint8_t good6[] = {
-	0x6b, 0x80, 0,    0, 0, 4, 58, 64, 0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-	0,    2,    0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 128, 0, 0, 0,
+	0x6b, 0x80, 0, 0, 0, 4, 58, 64, 0x20, 1,    0x0d, 0xb8, 0,    0, 0,
+	0,    0,    0, 0, 0, 0, 0,  0,  2,    0x20, 1,    0x0d, 0xb8, 0, 0,
+	0,    0,    0, 0, 0, 0, 0,  0,  0,    1,    128,  0,    0,    0,
 };
 
 static struct in_addr
@@ -39,13 +42,15 @@ good_packets_are_read(void)
 	struct in6_addr want = v6("::ffff:10.9.0.2");
 
 	is_int(inner_parse(span_of(good4, sizeof(good4)), &p), 0, "IPv4");
-	ok(p.version == 4 && p.tos == 0xb8 && p.proto == 17 && p.packet.n == 28, "its fields");
+	ok(p.version == 4 && p.tos == 0xb8 && p.proto == 17 && p.packet.n == 28,
+	   "its fields");
 	is_mem(&p.src, &want, 16, "source, mapped");
 	want = inner_mapped(v4("10.1.2.3"));
 	is_mem(&p.dst, &want, 16, "destination, mapped");
 
 	is_int(inner_parse(span_of(good6, sizeof(good6)), &p), 0, "IPv6");
-	ok(p.version == 6 && p.tos == 0xb8 && p.proto == 58 && p.packet.n == 44, "its fields");
+	ok(p.version == 6 && p.tos == 0xb8 && p.proto == 58 && p.packet.n == 44,
+	   "its fields");
 	want = v6("2001:db8::2");
 	is_mem(&p.src, &want, 16, "source");
 	want = v6("2001:db8::1");
@@ -110,12 +115,18 @@ only_the_sessions_own_source_passes(void)
 		const char *src;
 		enum inner_source want;
 	} cases[] = {
-		{ "10.9.0.2", INNER_OWN },         { "10.9.0.3", INNER_FOREIGN },
-		{ "0.0.0.0", INNER_QUIET },        { "169.254.7.7", INNER_QUIET },
-		{ "224.0.0.1", INNER_FOREIGN },    { "127.0.0.1", INNER_FOREIGN },
-		{ "2001:db8::2", INNER_OWN },      { "2001:db8::3", INNER_FOREIGN },
-		{ "fe80::1", INNER_QUIET },        { "::", INNER_QUIET },
-		{ "ff02::1", INNER_FOREIGN },      { "::1", INNER_FOREIGN },
+		{ "10.9.0.2", INNER_OWN },
+		{ "10.9.0.3", INNER_FOREIGN },
+		{ "0.0.0.0", INNER_QUIET },
+		{ "169.254.7.7", INNER_QUIET },
+		{ "224.0.0.1", INNER_FOREIGN },
+		{ "127.0.0.1", INNER_FOREIGN },
+		{ "2001:db8::2", INNER_OWN },
+		{ "2001:db8::3", INNER_FOREIGN },
+		{ "fe80::1", INNER_QUIET },
+		{ "::", INNER_QUIET },
+		{ "ff02::1", INNER_FOREIGN },
+		{ "::1", INNER_FOREIGN },
 		/* An IPv6 packet that says it is our IPv4 address. */
 		{ "::ffff:10.9.0.2", INNER_FOREIGN },
 	};
@@ -126,12 +137,13 @@ only_the_sessions_own_source_passes(void)
 		bool is6 = strchr(cases[i].src, ':') != NULL;
 		struct inner p;
 		inner_parse(is6 ? span_of(good6, sizeof(good6))
-		                : span_of(good4, sizeof(good4)),
-		            &p);
+				: span_of(good4, sizeof(good4)),
+			    &p);
 		p.src = is6 ? v6(cases[i].src) : inner_mapped(v4(cases[i].src));
 		is_int(inner_check_source(&p, &own4, &own6), cases[i].want, "%s",
 		       cases[i].src);
-		ok(inner_check_source(&p, NULL, NULL) != INNER_OWN, "no address owns none");
+		ok(inner_check_source(&p, NULL, NULL) != INNER_OWN,
+		   "no address owns none");
 	}
 }
 

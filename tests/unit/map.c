@@ -5,7 +5,7 @@
 #include "tests/lib/tap.h"
 
 static const uint8_t seed[MAP_SEED] = { 0, 1, 2,  3,  4,  5,  6,  7,
-	                                8, 9, 10, 11, 12, 13, 14, 15 };
+					8, 9, 10, 11, 12, 13, 14, 15 };
 
 static void
 the_hash_is_siphash(void)

@@ -8,7 +8,6 @@
 
 #include <openssl/evp.h>
 
-
 static const uint8_t taken[8] = { 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0 };
 
 static struct record_key
@@ -36,8 +35,9 @@ plain_open(const struct record_key *k, const uint8_t *rec, size_t n, uint8_t *te
 	aad[12] = (uint8_t)len;
 	memcpy(tag, rec + n - 16, 16);
 	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
-	EVP_DecryptInit_ex(c, k->key_bytes == 16 ? EVP_aes_128_gcm() : EVP_aes_256_gcm(),
-	                   NULL, k->key, iv);
+	EVP_DecryptInit_ex(c,
+			   k->key_bytes == 16 ? EVP_aes_128_gcm() : EVP_aes_256_gcm(),
+			   NULL, k->key, iv);
 	EVP_DecryptUpdate(c, NULL, &out, aad, 13);
 	EVP_DecryptUpdate(c, text, &out, rec + 21, (int)len);
 	EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, 16, tag);
@@ -86,7 +86,9 @@ seal(struct record_tx *tx, const char *s)
 static void
 every_size_comes_back(void)
 {
-	static const size_t sizes[] = { 1, 2, 15, 16, 17, 64, 1391, 1420, RECORD_TEXT_MAX, 0 };
+	static const size_t sizes[] = {
+		1, 2, 15, 16, 17, 64, 1391, 1420, RECORD_TEXT_MAX, 0
+	};
 	static uint8_t want[RECORD_TEXT_MAX], got[RECORD_TEXT_MAX];
 
 	for (size_t kb = 16; kb <= 32; kb += 16) {
@@ -103,9 +105,10 @@ every_size_comes_back(void)
 			is_int(total, n + RECORD_OVERHEAD, "its size");
 			ok(plain_open(&k, buf, total, got) && !memcmp(got, want, n),
 			   "the slow way reads it");
-			is_int(record_open(&p.rx, buf, total, &type, &out), 0, "open %zu", n);
+			is_int(record_open(&p.rx, buf, total, &type, &out), 0,
+			       "open %zu", n);
 			ok(type == RECORD_DATA && out.n == n && out.p == text &&
-			           !memcmp(out.p, want, n),
+				   !memcmp(out.p, want, n),
 			   "same text, in place");
 		}
 		pair_free(&p);
@@ -125,7 +128,7 @@ the_header_is_as_the_rfc_has_it(void)
 	       "type, version, epoch 1, number 1001, length");
 	is_int(record_peek(span_of(buf, total), &h), 0, "peek");
 	ok(h.type == RECORD_DATA && h.epoch == 1 && h.seq == 1001 && h.total == total &&
-	           h.version == 0xfefd,
+		   h.version == 0xfefd,
 	   "peek reads the same");
 	pair_free(&p);
 }
@@ -269,7 +272,8 @@ alerts_are_records_too(void)
 	text[0] = 1, text[1] = 0;
 	is_int(record_seal_as(&p.tx, RECORD_ALERT, text, 2, &n), 0, "close_notify");
 	is_int(record_open(&p.rx, buf, n, &type, &out), 0, "opens");
-	ok(type == RECORD_ALERT && out.n == 2 && out.p[0] == 1 && out.p[1] == 0, "as sent");
+	ok(type == RECORD_ALERT && out.n == 2 && out.p[0] == 1 && out.p[1] == 0,
+	   "as sent");
 	pair_free(&p);
 }
 

@@ -498,12 +498,25 @@ feed_finished(struct dtls *d)
 	SSL_free_buffers(d->ssl);
 }
 
+/* Data that overtook the client's Finished, or was sent after that was lost. Nobody
+ * could read it yet, and it must not move OpenSSL's replay window past a repeated
+ * Finished (dtls_keys tells where that was seen). */
+static bool
+is_early_data(struct span datagram)
+{
+	struct record_head h;
+
+	return record_peek(datagram, &h) == 0 && h.type == RECORD_DATA;
+}
+
 int
 dtls_feed(struct dtls *d, struct span datagram)
 {
 	struct dtls_hello h;
 	int rc = 0;
 
+	if (is_early_data(datagram))
+		return d->is_done ? 0 : E_AGAIN;
 	d->in = datagram;
 	if (d->is_done) {
 		if (d->ssl)

@@ -106,7 +106,8 @@ int dtls_new(struct dtls **out, struct dtls_ctx *, enum dtls_mode, uint16_t suit
 
 /* Feed one datagram, the hello first; after the handshake one datagram or one
  * record of type CCS or handshake. 0: done, E_AGAIN: wait for more, E_TLS: dead.
- * Once done it always returns 0: nothing unverified can end a channel. */
+ * Once done it always returns 0: nothing unverified can end a channel. Application
+ * data is passed over: before the end of the handshake it counts as lost. */
 int dtls_feed(struct dtls *, struct span datagram);
 
 bool dtls_is_done(const struct dtls *);
