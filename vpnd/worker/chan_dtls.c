@@ -165,6 +165,8 @@ dchan_send(struct dchan *d, uint8_t *slot, size_t n)
 {
 	struct listener *l = &d->w->listener[d->listener];
 	size_t total;
+	if (n > BATCH_SLOT_BYTES - RECORD_OVERHEAD)
+		return E_LIMIT;
 	int rc = record_seal(&d->tx, slot + RECORD_HEADROOM, n, &total);
 
 	if (rc == 0)
@@ -398,6 +400,7 @@ become_open(struct dchan *d)
 	struct tunnel *t = d->tunnel;
 
 	d->state = DCHAN_OPEN;
+	dtls_settle(d->hs); /* the peer has our Finished: memory back */
 	if (d->is_successor) {
 		struct dchan *old = dchan_by_peer(w, &d->path.peer);
 		d->is_successor = false;
