@@ -424,9 +424,16 @@ keys_main(const struct child *c)
 	peer_send(&k->parent, IPC_ready, &(struct ipc_ready){ .pid = (uint32_t)getpid() });
 	uv_run(&k->loop, UV_RUN_DEFAULT);
 
+	for (unsigned i = 0; i < k->n_others; i++)
+		peer_close(&k->others[i], NULL);
+	peer_close(&k->parent, NULL);
+	uv_close((uv_handle_t *)&k->rotation, NULL);
+	uv_run(&k->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&k->loop);
 	for (unsigned i = 0; i < CERTS; i++)
 		cert_free(k->cert[i]);
 	OPENSSL_secure_clear_free(k->tokens, sizeof(*k->tokens));
+	free(k);
 	log_info(0, "keys stopped");
 	return 0;
 }
