@@ -156,9 +156,10 @@ token_keys_read(struct parent *p, char *why)
 	return read_stored(p, "token-keys", &p->token_keys_fd, &is_there, why);
 }
 
-/* When the certificate ends, for status and log. */
+/* What status and log say about it. One from our store may have been uploaded
+ * or be our own: the certificate itself tells. */
 static void
-note_expiry(struct certificate *cert, const void *pem, size_t n)
+note_facts(struct certificate *cert, const void *pem, size_t n)
 {
 	BIO *bio = BIO_new_mem_buf(pem, (int)n);
 	X509 *x = bio != NULL ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
@@ -167,6 +168,8 @@ note_expiry(struct certificate *cert, const void *pem, size_t n)
 	cert->not_after[0] = '\0';
 	if (x != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1)
 		strftime(cert->not_after, sizeof(cert->not_after), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (x != NULL && cert->source != CERT_FILE)
+		cert->source = X509_self_signed(x, 0) == 1 ? CERT_SELF_SIGNED : CERT_STORED;
 	X509_free(x);
 	BIO_free(bio);
 }
@@ -391,7 +394,7 @@ on_keys_loaded(void *arg, struct peer *from, const union ipc_body *body, const i
 		    memfd_of("tandem-chain", m->chain.p, m->chain.n, &fd) == 0) {
 			replace_fd(&p->reload.cert.chain_fd, fd);
 			p->reload.cert.is_rsa = m->is_rsa;
-			note_expiry(&p->reload.cert, m->chain.p, m->chain.n);
+			note_facts(&p->reload.cert, m->chain.p, m->chain.n);
 		}
 		reload_cert_loaded(p, m);
 		return;
@@ -413,7 +416,7 @@ on_keys_loaded(void *arg, struct peer *from, const union ipc_body *body, const i
 	}
 	replace_fd(&p->cert.chain_fd, fd);
 	p->cert.is_rsa = m->is_rsa;
-	note_expiry(&p->cert, m->chain.p, m->chain.n);
+	note_facts(&p->cert, m->chain.p, m->chain.n);
 	if (is_first)
 		first_certificate(p);
 	for (unsigned i = 0; i < p->n_process; i++)
