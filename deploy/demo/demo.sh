@@ -63,7 +63,7 @@ copy() { # FROM-NS FILE TO-NS ADDR NAME: one TCP stream, checksums compared
 listening() { [ -n "$(in_ns $1 ss -Hltn "sport = :$2")" ]; }
 logins() { client_log_count 'POST https:' c1; }
 same_process() { client_alive c1 && [ "$(client_oc c1)" = "$oc" ] && [ "$(logins)" = "$posts" ]; }
-address_kept() { [ "$(session_get alice address)" = "$addr" ]; }
+address_kept() { [ "$(session_get alice addr4)" = "$addr" ]; }
 
 SECONDS=0
 [ -x "$TANDEM_BIN/vpnd" ] && [ -x "$TANDEM_BIN/vpnctl" ] || {

@@ -44,7 +44,7 @@ if [ -z "$LAB_INNER" ]; then
 	[ "$(id -u)" = 0 ] || lab_skip_all "needs root"
 	unshare -mpnui --fork --kill-child --mount-proc true 2> /dev/null ||
 		lab_skip_all "cannot make namespaces"
-	for lab_p in openconnect ip nft ss jq openssl nsenter; do
+	for lab_p in openconnect ip nft ss jq openssl nsenter socat conntrack tcpdump; do
 		command -v $lab_p > /dev/null || lab_skip_all "no $lab_p: deploy/setup test"
 	done
 	lab_b=${TANDEM_BIN:-$LAB_ROOT/build/release/bin}

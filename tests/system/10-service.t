@@ -32,7 +32,7 @@ after=$(in_client ss -Htni "dport = :443" | grep -o 'bytes_sent:[0-9]*' | head -
 ok "R1 ... and not through TCP" test $((after - before)) -lt 2000
 is "R94 the mask is a host's" "$(client_env INTERNAL_IP4_NETMASK)" 255.255.255.255
 like "R94 the address is from the pool" "$(inner4)" '^10\.200\.'
-is "R94 R95 the session list has the same address" "$(session_get alice address)" "$(inner4)"
+is "R94 R95 the session list has the same address" "$(session_get alice addr4)" "$(inner4)"
 ok "the LAN host reaches the client" in_lan ping -c 2 -i 0.1 -W 1 "$(inner4)"
 
 ok "R3 TLS 1.2 is accepted" tls_handshake -tls1_2

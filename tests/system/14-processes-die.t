@@ -37,7 +37,7 @@ for p in auth keys session worker worker; do
 	esac
 	ok "$p: vpnctl answers" within 5 sessions_are 2
 	is "$p: no login" "$(logins)" "$posts"
-	is "$p: same address" "$(session_get alice address) $(session_get bob address)" "$addr $addr2"
+	is "$p: same address" "$(session_get alice addr4) $(session_get bob addr4)" "$addr $addr2"
 	is "$p: same session" "$(session_get alice id)" "$id"
 	ok "$p: new logins work" client_up alice@c3
 	client_down c3
@@ -55,7 +55,7 @@ ok "everything: serves again" within 15 vpnd_serves
 ok "everything: both clients work again" within 40 works
 ok "everything: both sessions are known" within 5 sessions_are 2
 is "everything: no login" "$(logins)" "$posts"
-is "everything: same addresses" "$(session_get alice address) $(session_get bob address)" "$addr $addr2"
+is "everything: same addresses" "$(session_get alice addr4) $(session_get bob addr4)" "$addr $addr2"
 is "everything: same session" "$(session_get alice id)" "$id"
 ok "everything: IPv6 inside" pings c1 fd00:10::100
 note "everything: lost $(ping_lost) echoes at 20 per second"
@@ -69,6 +69,6 @@ ok "SIGTERM: the client was not sent away" client_alive c1
 vpnd_start
 ok "SIGTERM: serves again" within 15 vpnd_serves
 ok "SIGTERM: both clients work again" within 40 works
-is "SIGTERM: same address" "$(session_get alice address)" "$addr"
+is "SIGTERM: same address" "$(session_get alice addr4)" "$addr"
 for c in c1 c2 c3; do client_down $c; done
 ok "all sessions end" within 5 sessions_are 0
