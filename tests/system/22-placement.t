@@ -77,12 +77,6 @@ is "R15 the second does not" "$(in_client timeout 3 socat -u TCP:192.0.5.1:7000 
 fails "R13 and does not serve" in_wan curl -sk --max-time 2 https://192.0.4.10/
 client_down
 vpnd_stop
-vpnd_try "$CONFIG" 'wan wan1 { interface = "wan0"  nat = false  service = true }'
-is "R15 service and no-NAT on one uplink is refused" "$VPND_RC" 78
-like "R15 naming the uplink" "$(cat $LAB/try.log)" 'wan1'
-vpnd_try "$CONFIG" 'wan wan1 { interface = "wan0" }
-wan wan2 { interface = "wan1"  type = cellular  service = true }'
-note "cellular: exit $VPND_RC: $(head -n 2 $LAB/try.log)"
 is "nothing is left: no nft table" "$(in_gateway nft list tables)" ""
 is "nothing is left: forwarding is as it was" \
 	"$(in_gateway sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding)" "$forwarding"
