@@ -57,8 +57,8 @@ ok "... hardly an echo lost ($lost)" test "$lost" -le 6
 
 # The laptop changes its network: other source address, UDP and TCP.
 n=$(reconnects c1)
-ip -n c1 addr add 203.0.113.211/24 dev eth0
 ip -n c1 addr del 203.0.113.11/24 dev eth0
+ip -n c1 addr add 203.0.113.211/24 dev eth0
 ip -n c1 route replace default via 203.0.113.1
 ip -n c1 route replace 192.0.2.10 via 203.0.113.1
 ok "the client's address changes: it comes back" within 30 came_back c1 $n
@@ -69,9 +69,11 @@ ok "a client behind a NAT" client_up carol@c3
 logins=3
 within 10 has_dtls c3
 in_wan nft -f - <<'NFT'
-table ip rebind { chain post { type nat hook postrouting priority srcnat
-	ip saddr 203.0.113.13 udp dport 443 snat to 192.0.2.1:61000-61999
-} }
+table ip rebind {
+	chain post { type nat hook postrouting priority srcnat
+		ip saddr 203.0.113.13 udp dport 443 snat to 192.0.2.1:61000-61999
+	}
+}
 NFT
 in_wan conntrack -D -p udp --orig-src 203.0.113.13 > /dev/null 2>&1
 ok "NAT rebinding: traffic passes again" within 20 pings c3
