@@ -45,6 +45,7 @@ static const struct {
 	{ SCMP_SYS(munmap), "free" },
 	{ SCMP_SYS(madvise), "free" },
 	{ SCMP_SYS(mprotect), "malloc arenas" },
+	{ SCMP_SYS(uname), "the node name, when the configuration has none" },
 	{ SCMP_SYS(fstat), "size of a handed-down memfd" },
 	{ SCMP_SYS(newfstatat), "the same, as libc calls it" },
 	{ SCMP_SYS(lseek), "reading a memfd" },
