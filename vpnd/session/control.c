@@ -40,6 +40,7 @@ struct pending {
 	uint64_t since_ms;
 	struct client *client; /* NULL: left */
 	char user[IPC_USER_MAX + 1];
+	const char *change; /* the word for the event */
 	const char *end_reason, *end_text; /* of this user's sessions; NULL: none */
 	json_t *rows;
 	uint32_t index;
@@ -274,15 +275,24 @@ put_times(json_t *o, const struct session_table *t, const struct session *s,
 	put_number(o, "dropped", sum.dropped);
 }
 
+/* The numbers of the `platform` fields in messages.h, as workers find them. */
+static const char *
+platform_text(uint8_t platform)
+{
+	static const char *const name[] = { "unknown", "win",     "mac",
+		                            "linux",   "android", "ios" };
+
+	return name[platform < sizeof(name) / sizeof(name[0]) ? platform : 0];
+}
+
 static json_t *
 session_json(const struct session_table *t, const struct session *s, struct now now)
 {
 	json_t *o = json_object();
-	char sid[2 * IPC_SID + 1], id[9], platform[4];
+	char sid[2 * IPC_SID + 1], id[9];
 
 	sid_text(s->claims.sid, sid);
 	snprintf(id, sizeof(id), "%.8s", sid);
-	snprintf(platform, sizeof(platform), "%u", s->claims.platform);
 	put_text(o, "id", id);
 	put_text(o, "sid", sid);
 	put_text(o, "type", "AnyConnect");
@@ -293,7 +303,7 @@ session_json(const struct session_table *t, const struct session *s, struct now 
 	put_addr(o, "addr4", &s->claims.addr4);
 	put_addr(o, "addr6", &s->claims.addr6);
 	put_addr(o, "source", &s->source);
-	put_text(o, "platform", platform);
+	put_text(o, "platform", platform_text(s->claims.platform));
 	put_text(o, "agent", s->agent);
 	put_text(o, "hostname", s->hostname);
 	put_text(o, "device", s->claims.device);
@@ -531,6 +541,9 @@ send_user(struct client *k, struct ipc_user_put *m, const char *reason, const ch
 		return;
 	m->id = p->id;
 	memcpy(p->user, m->user, sizeof(p->user));
+	p->change = m->op == USER_CREATE   ? "created"
+	            : m->op == USER_REMOVE ? "removed"
+	                                   : "updated";
 	p->end_reason = reason;
 	p->end_text = text;
 	k->c->host->send(k->c->host->arg, IPC_AUTH, 0, IPC_user_put, m);
@@ -709,6 +722,8 @@ control_user_done(struct control *c, const struct ipc_user_done *m)
 		pending_done(p, refusal("refused", m->text));
 		return;
 	}
+	struct event e = { .what = EV_USER_CHANGED, .user = p->user, .reason = p->change };
+	events_add(c->host->events, &e, c->host->now(c->host->arg).wall_ms);
 	if (p->end_reason != NULL)
 		n = session_end_user(c->host->table, p->user, p->end_reason, p->end_text,
 		                     c->host->now(c->host->arg));
