@@ -106,6 +106,23 @@ the_ring_is_bounded_and_survives(void)
 	events_close(ev);
 }
 
+static void
+a_stranger_cannot_flood_the_ring(void)
+{
+	struct events *ev;
+	struct event e = { .what = EV_TOKEN_REFUSED, .reason = "bad_seal" };
+
+	unlinkat(dir, "events.0", 0);
+	unlinkat(dir, "events.1", 0);
+	events_open(&ev, dir, 1000000, "n1", NULL, NULL);
+	for (unsigned i = 0; i < 500; i++)
+		events_add(ev, &e, 1700000000000);
+	is_int(find(ev, NULL, NULL, NULL, 0).n, 50, "fifty a second are kept");
+	events_add(ev, &e, 1700000001000);
+	is_int(find(ev, NULL, NULL, NULL, 0).n, 51, "the next second starts anew");
+	events_close(ev);
+}
+
 int
 main(void)
 {
@@ -116,6 +133,7 @@ main(void)
 	a_line_says_what_happened();
 	filters_choose_by_event_user_type_and_time();
 	the_ring_is_bounded_and_survives();
+	a_stranger_cannot_flood_the_ring();
 	unlinkat(dir, "events.0", 0);
 	unlinkat(dir, "events.1", 0);
 	rmdir(path);
