@@ -532,7 +532,7 @@ set_up(struct parent *p, char *why)
 	    (rc = setup_memfd(p->setup, &p->config_fd)) < 0 ||
 	    (rc = make_network(p, why)) < 0 || (rc = make_control_socket(p, why)) < 0)
 		return rc;
-	p->generation = p->cert.generation = 1;
+	p->generation = p->cert.generation = p->last_cert = 1;
 	say_choices(p);
 	return start_children(p, why);
 }

@@ -252,7 +252,7 @@ begin(struct parent *p)
 		swap(p);
 		return;
 	}
-	r->cert.generation = p->cert.generation + 1;
+	r->cert.generation = ++p->last_cert;
 	r->step = RELOAD_CERT;
 	certificate_load(p, &r->cert);
 	uv_timer_start(&r->deadline, on_deadline, WAIT_MS, 0);

@@ -109,6 +109,7 @@ struct parent {
 	struct router router;
 	struct forwarding forwarding;
 	struct certificate cert;
+	uint32_t last_cert; /* generation; one that was refused is not used again */
 	int token_keys_fd;
 	bool has_firewall, has_routes;
 
