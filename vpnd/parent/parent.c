@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <cap-ng.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <pwd.h>
@@ -166,20 +167,37 @@ list_processes(struct parent *p)
 			UID_FIRST, UID_FIRST + 3);
 }
 
+/* A child's directory with what is in it. The uid changes when the package's
+ * users are made after a first start without them. Links are not followed: the
+ * child can put some there. */
+static int
+give_dir(const struct parent *p, const struct process *c, char *why)
+{
+	int rc = make_dir(p->opt->state_dir, c->name, 0700, c->uid, c->gid, why);
+	DIR *d = rc == 0 ? opendir(c->root) : NULL;
+	struct stat st;
+
+	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
+		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid != c->uid)
+			(void)fchownat(dirfd(d), e->d_name, c->uid, c->gid,
+			               AT_SYMLINK_NOFOLLOW);
+	if (d != NULL)
+		closedir(d);
+	return rc;
+}
+
 static int
 make_dirs(struct parent *p, char *why)
 {
-	const struct process *auth = process_of(p, IPC_AUTH, 0);
-	const struct process *session = process_of(p, IPC_SESSION, 0);
 	const char *state = p->opt->state_dir;
 	int rc;
 
 	if ((rc = make_dir(p->opt->run_dir, "empty", 0555, 0, 0, why)) < 0 ||
 	    (rc = make_dir(state, "", 0755, 0, 0, why)) < 0 ||
 	    (rc = make_dir(state, "keys", 0700, 0, 0, why)) < 0 ||
-	    (rc = make_dir(state, "auth", 0700, auth->uid, auth->gid, why)) < 0 ||
-	    (rc = make_dir(state, "session", 0700, session->uid, session->gid, why)) <
-		    0)
+	    (rc = give_dir(p, process_of(p, IPC_AUTH, 0), why)) < 0 ||
+	    (rc = give_dir(p, process_of(p, IPC_SESSION, 0), why)) < 0)
 		return rc;
 	return 0;
 }

@@ -95,6 +95,19 @@ bring_up(const char *name)
 	return rc;
 }
 
+/* Written only where needed: a container may have /proc/sys read-only. */
+static int
+enable_ipv6(const char *name)
+{
+	char path[96], value[16];
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+	int rc = sysctl_read(path, value, sizeof(value));
+	if (rc == 0 && strcmp(value, "0") != 0)
+		rc = sysctl_write(path, "0");
+	return rc;
+}
+
 int
 tun_open(struct tun *t, unsigned index, bool has_ipv6, char *why)
 {
@@ -121,8 +134,7 @@ tun_open(struct tun *t, unsigned index, bool has_ipv6, char *why)
 	/* No link-local address: clients would get the kernel's multicast. */
 	(void)sysctl_device("ipv6", t->name, "addr_gen_mode", "1");
 	(void)sysctl_device("ipv6", t->name, "accept_ra", "0");
-	if (has_ipv6 &&
-	    (rc = sysctl_device("ipv6", t->name, "disable_ipv6", "0")) < 0) {
+	if (has_ipv6 && (rc = enable_ipv6(t->name)) < 0) {
 		snprintf(why, WHY_MAX,
 			 "%s: IPv6 is off in this kernel, but addressing.ipv6_prefix "
 			 "is set",
