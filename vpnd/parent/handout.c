@@ -180,8 +180,8 @@ note_facts(struct certificate *cert, const void *pem, size_t n)
 static const char *
 load_name(const struct parent *p)
 {
-	const struct config *c = p->reload.setup ? p->reload.setup->config
-	                                         : parent_config(p);
+	const struct config *c =
+		p->reload.setup ? p->reload.setup->config : parent_config(p);
 
 	return c->hostname[0] != '\0' ? c->hostname : c->node_name;
 }

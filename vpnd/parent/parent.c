@@ -177,11 +177,15 @@ give_dir(const struct parent *p, const struct process *c, char *why)
 	DIR *d = rc == 0 ? opendir(c->root) : NULL;
 	struct stat st;
 
-	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
-		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid != c->uid)
-			(void)fchownat(dirfd(d), e->d_name, c->uid, c->gid,
-			               AT_SYMLINK_NOFOLLOW);
+	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    !S_ISREG(st.st_mode) || st.st_nlink != 1 || st.st_uid == c->uid)
+			continue;
+		if (fchownat(dirfd(d), e->d_name, c->uid, c->gid, AT_SYMLINK_NOFOLLOW) <
+		    0)
+			log_warn(0, "%s/%s: cannot be given to %s: %s", c->root,
+				 e->d_name, c->name, err_text(-errno));
+	}
 	if (d != NULL)
 		closedir(d);
 	return rc;
