@@ -493,6 +493,18 @@ on_stop_late(uv_timer_t *t)
 		process_kill(&p->process[i], "did not stop in time");
 }
 
+/* The door first, for all workers at one moment: a client whose connection is
+ * closed dials again within a round trip, and must not land in the queue of a
+ * worker that is about to go. With no listener its SYN meets silence (the
+ * table is still there), and a second later a restarted vpnd. */
+static void
+stop_listening(struct parent *p)
+{
+	for (size_t i = 0; i < p->sockets.n; i++) /* in every process that has it */
+		(void)shutdown(p->sockets.listener[i].tcp, SHUT_RDWR);
+	sockets_close(&p->sockets);
+}
+
 /* Workers first: what they report while closing is for session to hear. */
 void
 parent_stop(struct parent *p)
@@ -502,6 +514,7 @@ parent_stop(struct parent *p)
 	p->is_stopping = true;
 	log_info(0, "stopping");
 	event_send(p, EV_SERVICE_STOPPING, "", "", 0);
+	stop_listening(p);
 	tell_stop(p, true);
 	uv_timer_start(&p->stop_timer, on_stop_late, STOP_MS, 0);
 	parent_gone(p);
