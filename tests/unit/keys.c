@@ -25,6 +25,7 @@ static struct {
 	pid_t pid;
 } far;
 static union ipc_body body;
+static char dir[] = "/tmp/keys-XXXXXX";
 
 static void
 start_keys(void)
@@ -34,7 +35,13 @@ start_keys(void)
 	struct peer *mine[] = { &far.parent, &far.session, &far.worker };
 	static struct child c;
 
-	c = (struct child){ .self = IPC_KEYS, .uid = getuid(), .gid = getgid(), .n_peer = 3 };
+	c = (struct child){
+		.self = IPC_KEYS, .uid = getuid(), .gid = getgid(), .n_peer = 3
+	};
+	if (geteuid() == 0) { /* as in life: another user, another root directory */
+		c.uid = c.gid = 65534;
+		snprintf(c.root, sizeof(c.root), "%s", dir);
+	}
 	for (int i = 0; i < 3; i++) {
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair[i]) < 0)
 			exit(1);
@@ -47,7 +54,8 @@ start_keys(void)
 	}
 	for (int i = 0; i < 3; i++) {
 		close(pair[i][1]);
-		peer_open(mine[i], NULL, pair[i][0], who[i], IPC_KEYS, 0, NULL, NULL, NULL);
+		peer_open(mine[i], NULL, pair[i][0], who[i], IPC_KEYS, 0, NULL, NULL,
+			  NULL);
 	}
 }
 
@@ -95,7 +103,8 @@ hear(struct peer *p, enum ipc_type want)
 }
 
 static void
-load(enum load_what what, uint32_t generation, const char *name, const void *bytes, size_t n)
+load(enum load_what what, uint32_t generation, const char *name, const void *bytes,
+     size_t n)
 {
 	struct ipc_keys_load m = { .what = (uint8_t)what, .generation = generation };
 	int fd = memfd_create("load", MFD_CLOEXEC);
@@ -110,7 +119,8 @@ load(enum load_what what, uint32_t generation, const char *name, const void *byt
 static EVP_PKEY *
 public_key_of_loaded(X509 **cert)
 {
-	BIO *bio = BIO_new_mem_buf(body.keys_loaded.chain.p, (int)body.keys_loaded.chain.n);
+	BIO *bio = BIO_new_mem_buf(body.keys_loaded.chain.p,
+				   (int)body.keys_loaded.chain.n);
 	X509 *x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
 	EVP_PKEY *key = x ? X509_get_pubkey(x) : NULL;
 
@@ -127,18 +137,21 @@ verifies(EVP_PKEY *key, int padding, const EVP_MD *md, const uint8_t *digest, si
 {
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
 	bool good = ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 &&
-	            (!padding || EVP_PKEY_CTX_set_rsa_padding(ctx, padding) == 1) &&
-	            EVP_PKEY_CTX_set_signature_md(ctx, md) == 1 &&
-	            EVP_PKEY_verify(ctx, body.key_signed.signature.p,
-	                            body.key_signed.signature.n, digest, n) == 1;
+		    (!padding || EVP_PKEY_CTX_set_rsa_padding(ctx, padding) == 1) &&
+		    EVP_PKEY_CTX_set_signature_md(ctx, md) == 1 &&
+		    EVP_PKEY_verify(ctx, body.key_signed.signature.p,
+				    body.key_signed.signature.n, digest, n) == 1;
 	EVP_PKEY_CTX_free(ctx);
 	return good;
 }
 
 static void
-ask_sign(uint32_t id, uint32_t generation, enum sign_scheme scheme, const void *p, size_t n)
+ask_sign(uint32_t id, uint32_t generation, enum sign_scheme scheme, const void *p,
+	 size_t n)
 {
-	struct ipc_key_sign q = { .id = id, .generation = generation, .scheme = (uint8_t)scheme };
+	struct ipc_key_sign q = { .id = id,
+				  .generation = generation,
+				  .scheme = (uint8_t)scheme };
 
 	q.data.n = (uint32_t)n;
 	memcpy(q.data.p, p, n);
@@ -154,21 +167,23 @@ it_makes_keys_signs_and_seals(void)
 	X509 *x = NULL;
 
 	start_keys();
-	ok(hear(&far.parent, IPC_ready) && body.ready.pid == (uint32_t)far.pid, "ready first");
+	ok(hear(&far.parent, IPC_ready) && body.ready.pid == (uint32_t)far.pid,
+	   "ready first");
 	/* Asked too early: these wait until both loads are done. */
 	ask_sign(1, 3, SIGN_ECDSA, digest, sizeof(digest));
 	peer_send(&far.session, IPC_token_seal, &seal);
 	load(LOAD_CERT, 3, "vpn.test.example", NULL, 0);
 	ok(hear(&far.parent, IPC_keys_store) && body.keys_store.what == LOAD_CERT &&
-	           strstr((char *)body.keys_store.bytes.p, "PRIVATE KEY"),
+		   strstr((char *)body.keys_store.bytes.p, "PRIVATE KEY"),
 	   "a certificate made here is given to the parent with its key");
 	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad &&
-	           body.keys_loaded.generation == 3 && !body.keys_loaded.is_rsa,
+		   body.keys_loaded.generation == 3 && !body.keys_loaded.is_rsa,
 	   "then it is loaded");
 	ok(!memmem(body.keys_loaded.chain.p, body.keys_loaded.chain.n, "PRIVATE", 7),
 	   "the chain for the workers holds no key");
 	EVP_PKEY *key = public_key_of_loaded(&x);
-	ok(X509_check_host(x, "vpn.test.example", 0, 0, NULL) == 1, "it is for the name");
+	ok(X509_check_host(x, "vpn.test.example", 0, 0, NULL) == 1,
+	   "it is for the name");
 	ok(X509_get_extended_key_usage(x) == XKU_SSL_SERVER, "and for servers");
 	int days = 0, secs = 0;
 	ASN1_TIME_diff(&days, &secs, X509_get0_notBefore(x), X509_get0_notAfter(x));
@@ -182,22 +197,27 @@ it_makes_keys_signs_and_seals(void)
 	ok(hear(&far.parent, IPC_keys_store) && body.keys_store.what == LOAD_TOKEN_KEYS,
 	   "token keys made here are given to the parent");
 	kept = body.keys_store;
-	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad, "then loaded");
+	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad,
+	   "then loaded");
 	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.id == 1 &&
-	           !body.key_signed.is_bad, "the early signature is made now");
+		   !body.key_signed.is_bad,
+	   "the early signature is made now");
 	ok(verifies(key, 0, EVP_sha256(), digest, sizeof(digest)), "and verifies");
 	ok(hear(&far.session, IPC_token_sealed) && body.token_sealed.id == 7 &&
-	           !body.token_sealed.is_bad, "the early token is sealed");
+		   !body.token_sealed.is_bad,
+	   "the early token is sealed");
 	struct ipc_token_open open = { .id = 8 };
 	strcpy(open.token, body.token_sealed.token);
 	peer_send(&far.session, IPC_token_open, &open);
 	ok(hear(&far.session, IPC_token_opened) && body.token_opened.claims.n == 5 &&
-	           memcmp(body.token_opened.claims.p, "hello", 5) == 0, "and opens");
+		   memcmp(body.token_opened.claims.p, "hello", 5) == 0,
+	   "and opens");
 	struct ipc_token_open bent = open;
 	bent.token[30] = bent.token[30] == 'A' ? 'B' : 'A';
 	peer_send(&far.session, IPC_token_open, &bent);
 	ok(hear(&far.session, IPC_token_opened) && body.token_opened.is_bad &&
-	           body.token_opened.claims.n == 0, "a bent one does not");
+		   body.token_opened.claims.n == 0,
+	   "a bent one does not");
 
 #if !defined(__SANITIZE_ADDRESS__)
 	is_int(filter_of(far.pid), 2, "by then the sandbox is shut");
@@ -207,27 +227,35 @@ it_makes_keys_signs_and_seals(void)
 	/* Inside the sandbox: new certificates, made and refused. */
 	load(LOAD_CERT, 4, "", "not PEM", 7);
 	ok(hear(&far.parent, IPC_keys_loaded) && body.keys_loaded.is_bad &&
-	           strstr(body.keys_loaded.text, "private key"), "rubbish is refused: %s",
-	   body.keys_loaded.text);
+		   strstr(body.keys_loaded.text, "private key"),
+	   "rubbish is refused: %s", body.keys_loaded.text);
 	load(LOAD_CERT, 5, "", NULL, 0);
-	ok(hear(&far.parent, IPC_keys_store), "a new certificate is made in the sandbox");
-	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad, "and loaded");
+	ok(hear(&far.parent, IPC_keys_store),
+	   "a new certificate is made in the sandbox");
+	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad,
+	   "and loaded");
 	ask_sign(2, 3, SIGN_ECDSA, digest, sizeof(digest));
 	ok(hear(&far.worker, IPC_key_signed) && !body.key_signed.is_bad &&
-	           verifies(key, 0, EVP_sha256(), digest, sizeof(digest)),
+		   verifies(key, 0, EVP_sha256(), digest, sizeof(digest)),
 	   "a worker that has not swapped yet still gets signatures");
 	load(LOAD_CERT, 6, "", NULL, 0);
-	ok(hear(&far.parent, IPC_keys_store) && hear(&far.parent, IPC_keys_loaded), "once more");
+	ok(hear(&far.parent, IPC_keys_store) && hear(&far.parent, IPC_keys_loaded),
+	   "once more");
 	ask_sign(3, 3, SIGN_ECDSA, digest, sizeof(digest));
-	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad, "the third last is gone");
+	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad,
+	   "the third last is gone");
 	ask_sign(4, 6, SIGN_RSA_PAD, digest, sizeof(digest));
-	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad, "no RSA with an EC key");
+	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad,
+	   "no RSA with an EC key");
 	ask_sign(5, 6, SIGN_ECDSA, digest, 8);
-	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad, "8 bytes are no digest");
+	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad,
+	   "8 bytes are no digest");
 	ask_sign(6, 6, (enum sign_scheme)9, digest, 32);
-	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad, "no unknown scheme");
+	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad,
+	   "no unknown scheme");
 	load(LOAD_TOKEN_KEYS, 0, "", "rubbish", 7);
-	ok(hear(&far.parent, IPC_keys_loaded) && body.keys_loaded.is_bad, "bad token keys");
+	ok(hear(&far.parent, IPC_keys_loaded) && body.keys_loaded.is_bad,
+	   "bad token keys");
 	peer_send(&far.session, IPC_token_open, &open);
 	ok(hear(&far.session, IPC_token_opened) && !body.token_opened.is_bad,
 	   "leave the good ones alone");
@@ -251,7 +279,8 @@ it_makes_keys_signs_and_seals(void)
 	hear(&far.parent, IPC_keys_store);
 	hear(&far.parent, IPC_keys_loaded);
 	load(LOAD_TOKEN_KEYS, 0, "", kept.bytes.p, kept.bytes.n);
-	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad, "stored keys load");
+	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad,
+	   "stored keys load");
 	peer_send(&far.session, IPC_token_open, &open);
 	ok(hear(&far.session, IPC_token_opened) && !body.token_opened.is_bad,
 	   "a token survives a restart of keys");
@@ -290,8 +319,9 @@ rsa_blocks_are_signed_and_nothing_else(void)
 	char pem[8192];
 	size_t n = rsa_pem(pem, sizeof(pem), key, key);
 	uint8_t digest[32] = "the digest of a handshake......", block[256];
-	static const uint8_t info[] = { 0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
-		                        0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20 };
+	static const uint8_t info[] = { 0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60,
+					0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
+					0x01, 0x05, 0x00, 0x04, 0x20 };
 	uint8_t msg[sizeof(info) + 32];
 
 	start_keys();
@@ -306,19 +336,24 @@ rsa_blocks_are_signed_and_nothing_else(void)
 	   "a certificate of another key is refused: %s", body.keys_loaded.text);
 	load(LOAD_CERT, 2, "", pem, n);
 	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad &&
-	           body.keys_loaded.is_rsa, "an RSA certificate loads");
+		   body.keys_loaded.is_rsa,
+	   "an RSA certificate loads");
 
 	memcpy(msg, info, sizeof(info));
 	memcpy(msg + sizeof(info), digest, 32);
-	is_int(RSA_padding_add_PKCS1_type_1(block, 256, msg, sizeof(msg)), 1, "a type 1 block");
+	is_int(RSA_padding_add_PKCS1_type_1(block, 256, msg, sizeof(msg)), 1,
+	       "a type 1 block");
 	ask_sign(1, 2, SIGN_RSA_PAD, block, 256);
 	ok(hear(&far.worker, IPC_key_signed) && !body.key_signed.is_bad &&
-	           verifies(key, RSA_PKCS1_PADDING, EVP_sha256(), digest, 32), "is signed");
-	ok(RSA_padding_add_PKCS1_PSS_mgf1((RSA *)rsa, block, digest, EVP_sha256(), EVP_sha256(),
-	                                  32) == 1, "a PSS block");
+		   verifies(key, RSA_PKCS1_PADDING, EVP_sha256(), digest, 32),
+	   "is signed");
+	ok(RSA_padding_add_PKCS1_PSS_mgf1((RSA *)rsa, block, digest, EVP_sha256(),
+					  EVP_sha256(), 32) == 1,
+	   "a PSS block");
 	ask_sign(2, 2, SIGN_RSA_PAD, block, 256);
 	ok(hear(&far.worker, IPC_key_signed) && !body.key_signed.is_bad &&
-	           verifies(key, RSA_PKCS1_PSS_PADDING, EVP_sha256(), digest, 32), "is signed");
+		   verifies(key, RSA_PKCS1_PSS_PADDING, EVP_sha256(), digest, 32),
+	   "is signed");
 	ok(!cert_block_is_padded(span_of(block, 255), 2048), "not one byte shorter");
 	unsigned taken = 0;
 	for (unsigned i = 0; i < 256; i++) {
@@ -336,13 +371,16 @@ rsa_blocks_are_signed_and_nothing_else(void)
 	   "ending in bc is not enough: no oracle for ciphertexts");
 	RSA_padding_add_PKCS1_type_2(block, 256, msg, sizeof(msg));
 	ask_sign(4, 2, SIGN_RSA_PAD, block, 256);
-	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad, "nor an encryption block");
+	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad,
+	   "nor an encryption block");
 	RSA_padding_add_PKCS1_type_1(block, 256, digest, 32);
 	ask_sign(5, 2, SIGN_RSA_PAD, block, 256);
-	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad, "nor one without DigestInfo");
+	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad,
+	   "nor one without DigestInfo");
 	load(LOAD_CERT, 3, "", NULL, 0);
 	ok(hear(&far.parent, IPC_keys_store) && hear(&far.parent, IPC_keys_loaded) &&
-	           !body.keys_loaded.is_bad, "from RSA to EC inside the sandbox");
+		   !body.keys_loaded.is_bad,
+	   "from RSA to EC inside the sandbox");
 	is_int(stop_keys(), 0, "stopped");
 	EVP_PKEY_free(key);
 	EVP_PKEY_free(other);
@@ -358,15 +396,19 @@ a_broken_peer_ends_it(void)
 	if (send(far.parent.fd, "\xff\xff\0\0\0\0", 6, 0) != 6)
 		exit(1);
 	waitpid(far.pid, &status, 0);
-	ok(WIFEXITED(status) && WEXITSTATUS(status) == 70, "rubbish from the parent is fatal");
+	ok(WIFEXITED(status) && WEXITSTATUS(status) == 70,
+	   "rubbish from the parent is fatal");
 }
 
 int
 main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
+	if (mkdtemp(dir) == NULL)
+		exit(1);
 	it_makes_keys_signs_and_seals();
 	rsa_blocks_are_signed_and_nothing_else();
 	a_broken_peer_ends_it();
+	rmdir(dir);
 	return done_testing();
 }
