@@ -85,10 +85,12 @@ start_auth(void)
 	c = (struct child){
 		.self = IPC_AUTH, .uid = getuid(), .gid = getgid(), .n_peer = 3
 	};
+#if !defined(__SANITIZE_ADDRESS__) /* its leak check needs /proc */
 	if (geteuid() == 0) { /* as in life: another user, another root directory */
 		c.uid = c.gid = 65534;
 		snprintf(c.root, sizeof(c.root), "%s", dir);
 	}
+#endif
 	for (int i = 0; i < 3; i++) {
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair[i]) < 0)
 			exit(1);

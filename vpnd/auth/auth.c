@@ -456,8 +456,7 @@ load_users(struct auth *a)
 	if (rc < 0)
 		log_err(0,
 			"auth: the users file cannot be used (line %u: %s): nobody can "
-			"log in "
-			"until it is repaired or removed, and vpnd restarted",
+			"log in until it is repaired or removed, and vpnd restarted",
 			line, err_text(rc));
 	else
 		log_info(0, "users loaded n=%zu", a->users.n);
