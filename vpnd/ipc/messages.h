@@ -21,7 +21,14 @@
 #include "common/ip.h"
 #include "common/span.h"
 
-enum ipc_process { IPC_PARENT, IPC_KEYS, IPC_AUTH, IPC_SESSION, IPC_WORKER, IPC_PROCESSES };
+enum ipc_process {
+	IPC_PARENT,
+	IPC_KEYS,
+	IPC_AUTH,
+	IPC_SESSION,
+	IPC_WORKER,
+	IPC_PROCESSES
+};
 enum { IPC_ANY = 0xff };
 
 enum {
