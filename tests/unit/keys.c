@@ -243,7 +243,7 @@ it_makes_keys_signs_and_seals(void)
 	ok(hear(&far.worker, IPC_key_signed) && !body.key_signed.is_bad &&
 		   verifies(key, 0, EVP_sha256(), digest, sizeof(digest)),
 	   "a worker that has not swapped yet still gets signatures");
-	load(LOAD_CERT, 6, "", NULL, 0);
+	load(LOAD_CERT, 6, "my_host", NULL, 0);
 	ok(hear(&far.parent, IPC_keys_store) && hear(&far.parent, IPC_keys_loaded),
 	   "once more");
 	ask_sign(3, 3, SIGN_ECDSA, digest, sizeof(digest));
@@ -283,6 +283,14 @@ it_makes_keys_signs_and_seals(void)
 	load(LOAD_CERT, 1, "", NULL, 0);
 	hear(&far.parent, IPC_keys_store);
 	hear(&far.parent, IPC_keys_loaded);
+	/* First a damaged file, which must not keep the service down. */
+	load(LOAD_TOKEN_KEYS, 0, "", kept.bytes.p, kept.bytes.n - 1);
+	ok(hear(&far.parent, IPC_keys_store) && body.keys_store.what == LOAD_TOKEN_KEYS &&
+	           hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad,
+	   "a damaged set at start is replaced");
+	peer_send(&far.session, IPC_token_open, &open);
+	ok(hear(&far.session, IPC_token_opened) && body.token_opened.is_bad,
+	   "which costs the old tokens");
 	load(LOAD_TOKEN_KEYS, 0, "", kept.bytes.p, kept.bytes.n);
 	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad,
 	   "stored keys load");

@@ -138,9 +138,16 @@ load_tokens(struct keys *k, struct span bytes)
 	struct tokenkeys *t = OPENSSL_secure_zalloc(sizeof(*t));
 	int rc = E_NOMEM;
 
-	if (t != NULL)
-		rc = bytes.n == 0 ? tokenkeys_make(t, wall_now())
-				  : tokenkeys_read(t, bytes);
+	if (t != NULL && bytes.n > 0)
+		rc = tokenkeys_read(t, bytes);
+	bool is_fresh = t != NULL && (bytes.n == 0 || (rc == E_PROTO && k->tokens == NULL));
+	/* At start a damaged file costs everyone one login; without keys nobody
+	 * would ever get in. Later the set in memory is better than the file. */
+	if (is_fresh && bytes.n > 0)
+		log_err(0, "keys: the stored token keys are damaged: new ones are made, "
+		           "clients have to log in again");
+	if (is_fresh)
+		rc = tokenkeys_make(t, wall_now());
 	/* What passed while we were away is due now; < 0 leaves the set usable. */
 	int changed = rc == 0 ? tokenkeys_rotate(t, wall_now()) : 0;
 	if (rc < 0) {
@@ -151,7 +158,7 @@ load_tokens(struct keys *k, struct span bytes)
 	}
 	OPENSSL_secure_clear_free(k->tokens, sizeof(*k->tokens));
 	k->tokens = t;
-	if (bytes.n == 0 || changed > 0)
+	if (is_fresh || changed > 0)
 		store_tokens(k);
 	return 0;
 }
