@@ -54,7 +54,6 @@ start_keys(void)
 	}
 	fflush(stdout);
 	if ((far.pid = fork()) == 0) {
-		log_open("vpnd", "keys", LOG_L_ERR);
 		_exit(keys_main(&c));
 	}
 	for (int i = 0; i < 3; i++) {

@@ -107,7 +107,6 @@ start_auth(void)
 	}
 	fflush(stdout);
 	if ((far.pid = fork()) == 0) {
-		log_open("vpnd", "auth", LOG_L_ERR);
 		_exit(auth_main(&c));
 	}
 	for (int i = 0; i < 3; i++) {

@@ -578,6 +578,8 @@ on_config(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 		bundle_free(&b);
 		config_free(a->config);
 		a->config = next;
+		log_set_level(a->child->is_debug || next->log_debug ? LOG_L_DEBUG
+								    : LOG_L_INFO);
 		if (is_first)
 			open_workers(a);
 	}
@@ -652,6 +654,7 @@ auth_main(const struct child *c)
 	int parent = child_fd(c, IPC_PARENT, 0), session = child_fd(c, IPC_SESSION, 0),
 	    rc;
 
+	log_open("vpnd", "auth", c->is_debug ? LOG_L_DEBUG : LOG_L_INFO);
 	if (a == NULL || parent < 0 || session < 0 || uv_loop_init(&a->loop) < 0 ||
 	    (a->backoff = backoff_new()) == NULL ||
 	    RAND_priv_bytes(a->seal_key, sizeof(a->seal_key)) != 1 ||

@@ -428,6 +428,7 @@ keys_main(const struct child *c)
 	struct keys *k = calloc(1, sizeof(*k));
 	int fd = child_fd(c, IPC_PARENT, 0), rc;
 
+	log_open("vpnd", "keys", c->is_debug ? LOG_L_DEBUG : LOG_L_INFO);
 	if (k == NULL || fd < 0 || uv_loop_init(&k->loop) < 0)
 		log_fatal("keys: cannot start");
 	k->child = c;
