@@ -1054,7 +1054,7 @@ adopt(struct session_table *t, struct session *s, unsigned w,
 	if (m->has_tls) {
 		s->has_tls = true;
 		s->tls_worker = w;
-		s->conn = 0;
+		s->conn = m->conn;
 	}
 	if (m->has_dtls) {
 		s->has_dtls = true;
@@ -1151,7 +1151,8 @@ session_down(struct session_table *t, unsigned w, const struct ipc_tunnel_down *
 {
 	struct session *s = session_named(t, m->slot, m->gen);
 
-	if (s == NULL || !s->has_tls || s->tls_worker != w)
+	/* An asker that was gone before its grant came may have a successor. */
+	if (s == NULL || !s->has_tls || s->tls_worker != w || s->conn != m->conn)
 		return;
 	s->has_tls = false;
 	if (m->why == TUNNEL_LOGOUT && !may_come_back(s)) {
@@ -1244,6 +1245,12 @@ session_worker_new(struct session_table *t, unsigned w, struct now now)
 		if (s->has_dtls && s->dtls_worker == w) {
 			s->has_dtls = false;
 			event_of(t, s, EV_DTLS_DOWN, "worker_died");
+			/* The client would send into the dead channel until its
+			 * DPD; without its TLS connection it is back at once. */
+			if (s->has_tls && s->tls_worker != w) {
+				close_tls(t, s, NULL);
+				session_move(t, s, MOVE_LOST, &(struct cause){ .now = now });
+			}
 		}
 		if (s->has_tls && s->tls_worker == w) {
 			s->has_tls = false;

@@ -318,6 +318,7 @@ on_tunnel_grant(void *arg, struct peer *from, const union ipc_body *m, const int
 	} else if (g->verdict == TOKEN_OK) {
 		struct ipc_tunnel_down down = { .slot = g->slot,
 						.gen = g->gen,
+						.conn = g->id,
 						.why = TUNNEL_LOST };
 		peer_send(&w->session, IPC_tunnel_down, &down);
 	}
