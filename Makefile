@@ -42,7 +42,8 @@ units    := $(unit_src:tests/unit/%.c=$(B)/unit/%.t)
 fuzzers  := $(fuzz_src:tests/fuzz/%.c=$(B)/fuzz/%)
 perfs    := $(perf_src:tests/perf/%.c=$(B)/perf/%)
 
-.PHONY: all check unit system asan fuzz lint demo install uninstall clean deps format
+.PHONY: all check units unit system asan fuzz fuzzers lint format demo deps-build deps-test \
+        bench-login bench-idle perfs install uninstall clean
 all: $(B)/bin/vpnd $(B)/bin/vpnctl
 
 $(B)/lib.a: $(call obj,$(lib_src))
@@ -59,6 +60,85 @@ $(B)/perf/%: $(B)/obj/tests/perf/%.o $(B)/lib.a
 	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D); echo "  CC $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+# ---- tests ----
+
+TANDEM_BIN := $(CURDIR)/$(B)/bin
+export TANDEM_BIN
+PROVE := prove -j$(JOBS) --timer
+tests := $(wildcard tests/system/*.t)
+
+deps-build:
+	@deploy/setup build
+deps-test:
+	@deploy/setup test
+
+check: deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) all units
+	@$(PROVE) $(units) $(tests)
+units: $(units)
+unit: units
+	@$(PROVE) $(units)
+system: all
+	@$(PROVE) $(tests)
+
+# Unit tests under the sanitizers; `make asan WHAT=system` runs the system tests so.
+WHAT ?= unit
+asan: deps-test
+	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	 $(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan $(WHAT)
+
+fuzz: deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=fuzz fuzzers
+	@tests/fuzz/run build/fuzz/fuzz $(SECONDS_EACH) $(JOBS)
+fuzzers: $(fuzzers)
+
+lint: deps-test
+	@deploy/lint
+format:
+	@clang-format-14 -i $$(git ls-files '*.c' '*.h')
+
+demo: deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@DEMO=$(DEMO) deploy/demo/demo.sh
+
+bench-login bench-idle: deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) all perfs
+	@tests/perf/$@
+perfs: $(perfs)
+
+# ---- installation ----
+
+sbindir  := $(DESTDIR)$(PREFIX)/sbin
+bindir   := $(DESTDIR)$(PREFIX)/bin
+mandir   := $(DESTDIR)$(PREFIX)/share/man
+docdir   := $(DESTDIR)$(PREFIX)/share/doc/tandem
+compdir  := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+unitdir  := $(DESTDIR)/lib/systemd/system
+confdir  := $(DESTDIR)$(SYSCONFDIR)/tandem
+mans     := $(wildcard doc/man/*.[58])
+
+# Configuration that is there is never overwritten.
+install: all
+	install -d $(sbindir) $(bindir) $(docdir) $(compdir) $(unitdir) $(confdir)
+	install -m755 $(B)/bin/vpnd $(sbindir)/vpnd
+	install -m755 $(B)/bin/vpnctl $(bindir)/vpnctl
+	install -m644 deploy/completion/vpnctl $(compdir)/vpnctl
+	install -m644 deploy/systemd/tandem-vpnd.service $(unitdir)/
+	install -m644 README.md CHANGES.md LICENSE deploy/tandem.conf deploy/node.conf $(docdir)/
+	for f in tandem node; do [ -e $(confdir)/$$f.conf ] || \
+	  install -m644 deploy/$$f.conf $(confdir)/$$f.conf; done
+	for m in $(mans); do d=$(mandir)/man$${m##*.}; install -d $$d && install -m644 $$m $$d/; done
+
+# The configuration and the state (users, keys, leases) stay: PURGE=1 removes them.
+uninstall:
+	rm -f $(sbindir)/vpnd $(bindir)/vpnctl $(compdir)/vpnctl $(unitdir)/tandem-vpnd.service
+	rm -rf $(docdir)
+	for m in $(notdir $(mans)); do rm -f $(mandir)/man$${m##*.}/$$m; done
+	[ -z "$(PURGE)" ] || rm -rf $(confdir) $(DESTDIR)/var/lib/tandem
+
+clean:
+	rm -rf build
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:

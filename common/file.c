@@ -47,8 +47,8 @@ file_replace(int dir_fd, const char *name, struct span bytes, mode_t mode)
 
 	if (snprintf(temp, sizeof(temp), "%s.new", name) >= (int)sizeof(temp))
 		return -ENAMETOOLONG;
-	int fd = openat(dir_fd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-	                mode);
+	int fd = openat(dir_fd, temp,
+			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return -errno;
 	int rc = fchmod(fd, mode) < 0 ? -errno : write_all(fd, bytes);

@@ -50,15 +50,15 @@ ip_to_sockaddr(const struct ip_addr *a, struct sockaddr_storage *ss)
 	memset(ss, 0, sizeof(*ss));
 	if (a->family == 4) {
 		struct sockaddr_in s = { .sin_family = AF_INET,
-			                 .sin_port = htons(a->port),
-			                 .sin_addr = ip_v4(a) };
+					 .sin_port = htons(a->port),
+					 .sin_addr = ip_v4(a) };
 		memcpy(ss, &s, sizeof(s));
 		return sizeof(s);
 	}
 	if (a->family == 6) {
 		struct sockaddr_in6 s = { .sin6_family = AF_INET6,
-			                  .sin6_port = htons(a->port),
-			                  .sin6_addr = ip_v6(a) };
+					  .sin6_port = htons(a->port),
+					  .sin6_addr = ip_v6(a) };
 		memcpy(ss, &s, sizeof(s));
 		return sizeof(s);
 	}
@@ -84,7 +84,8 @@ ip_v6(const struct ip_addr *a)
 bool
 ip_same_host(const struct ip_addr *a, const struct ip_addr *b)
 {
-	return a->family == b->family && memcmp(a->b, b->b, a->family == 4 ? 4 : 16) == 0;
+	return a->family == b->family &&
+	       memcmp(a->b, b->b, a->family == 4 ? 4 : 16) == 0;
 }
 
 bool
@@ -99,11 +100,13 @@ ip_text(const struct ip_addr *a, char *buf)
 	char host[INET6_ADDRSTRLEN] = "none";
 
 	if (a->family != 0)
-		inet_ntop(a->family == 4 ? AF_INET : AF_INET6, a->b, host, sizeof(host));
+		inet_ntop(a->family == 4 ? AF_INET : AF_INET6, a->b, host,
+			  sizeof(host));
 	if (a->port == 0)
 		snprintf(buf, IP_TEXT, "%s", host);
 	else
-		snprintf(buf, IP_TEXT, a->family == 6 ? "[%s]:%u" : "%s:%u", host, a->port);
+		snprintf(buf, IP_TEXT, a->family == 6 ? "[%s]:%u" : "%s:%u", host,
+			 a->port);
 	return buf;
 }
 

@@ -28,7 +28,7 @@ struct ip_addr ip_of_sockaddr(const struct sockaddr *sa);
 socklen_t ip_to_sockaddr(const struct ip_addr *a, struct sockaddr_storage *ss);
 struct in_addr ip_v4(const struct ip_addr *a);
 struct in6_addr ip_v6(const struct ip_addr *a);
-bool ip_eq(const struct ip_addr *a, const struct ip_addr *b);      /* with port */
+bool ip_eq(const struct ip_addr *a, const struct ip_addr *b);        /* with port */
 bool ip_same_host(const struct ip_addr *a, const struct ip_addr *b); /* without */
 /* "192.0.2.1", "2001:db8::1"; with a port "192.0.2.1:443", "[2001:db8::1]:443".
  * buf has IP_TEXT bytes; returns buf. */

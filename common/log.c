@@ -53,8 +53,9 @@ log_allowed(struct log_limit *l)
 
 	if (now != l->second) {
 		if (l->dropped > 0)
-			log_line(LOG_L_WARN, 0, "log: %u lines like the next were dropped",
-			         l->dropped);
+			log_line(LOG_L_WARN, 0,
+				 "log: %u lines like the next were dropped",
+				 l->dropped);
 		*l = (struct log_limit){ .second = now };
 	}
 	if (l->n >= LOG_BURST) {
@@ -70,15 +71,16 @@ head(char *buf, size_t cap, enum log_level level)
 {
 	if (lg.is_journal)
 		return (size_t)snprintf(buf, cap, "<%c>%s%s%s: ", level_prio[level],
-		                        lg.program, *lg.process ? " " : "", lg.process);
+					lg.program, *lg.process ? " " : "", lg.process);
 	struct timespec ts;
 	struct tm tm;
 	clock_gettime(CLOCK_REALTIME, &ts);
 	gmtime_r(&ts.tv_sec, &tm);
 	size_t n = strftime(buf, cap, "%Y-%m-%dT%H:%M:%S", &tm);
-	return n + (size_t)snprintf(buf + n, cap - n, ".%03ldZ %s%s%s %s: ",
-	                            ts.tv_nsec / 1000000, lg.program,
-	                            *lg.process ? " " : "", lg.process, level_name[level]);
+	return n + (size_t)snprintf(buf + n, cap - n,
+				    ".%03ldZ %s%s%s %s: ", ts.tv_nsec / 1000000,
+				    lg.program, *lg.process ? " " : "", lg.process,
+				    level_name[level]);
 }
 
 static void

@@ -35,24 +35,24 @@ struct log_limit {
 
 /* sid: first 32 bits of the session id, or 0 when there is none. */
 __attribute__((format(printf, 3, 4))) void log_line(enum log_level, uint32_t sid,
-                                                    const char *fmt, ...);
+						    const char *fmt, ...);
 bool log_allowed(struct log_limit *l);
 
 #define log_err(sid, ...) log_line(LOG_L_ERR, sid, __VA_ARGS__)
 #define log_warn(sid, ...) log_line(LOG_L_WARN, sid, __VA_ARGS__)
 #define log_info(sid, ...) log_line(LOG_L_INFO, sid, __VA_ARGS__)
-#define log_debug(sid, ...)                                                              \
-	do {                                                                             \
-		if (log_level_now() >= LOG_L_DEBUG)                                      \
-			log_line(LOG_L_DEBUG, sid, __VA_ARGS__);                         \
+#define log_debug(sid, ...)                                                            \
+	do {                                                                           \
+		if (log_level_now() >= LOG_L_DEBUG)                                    \
+			log_line(LOG_L_DEBUG, sid, __VA_ARGS__);                       \
 	} while (0)
 
 /* For anything a stranger can trigger. */
-#define log_limited(level, sid, ...)                                                     \
-	do {                                                                             \
-		static struct log_limit limit_;                                          \
-		if (log_allowed(&limit_))                                                \
-			log_line(level, sid, __VA_ARGS__);                               \
+#define log_limited(level, sid, ...)                                                   \
+	do {                                                                           \
+		static struct log_limit limit_;                                        \
+		if (log_allowed(&limit_))                                              \
+			log_line(level, sid, __VA_ARGS__);                             \
 	} while (0)
 
 /* We are wrong: say so and stop. The parent starts a fresh process. */

@@ -65,12 +65,36 @@ rd_uint(struct rd *r, size_t bytes)
 	return v;
 }
 
-static inline uint8_t  rd_u8(struct rd *r)  { return (uint8_t)rd_uint(r, 1); }
-static inline uint16_t rd_u16(struct rd *r) { return (uint16_t)rd_uint(r, 2); }
-static inline uint32_t rd_u24(struct rd *r) { return (uint32_t)rd_uint(r, 3); }
-static inline uint32_t rd_u32(struct rd *r) { return (uint32_t)rd_uint(r, 4); }
-static inline uint64_t rd_u48(struct rd *r) { return rd_uint(r, 6); }
-static inline uint64_t rd_u64(struct rd *r) { return rd_uint(r, 8); }
+static inline uint8_t
+rd_u8(struct rd *r)
+{
+	return (uint8_t)rd_uint(r, 1);
+}
+static inline uint16_t
+rd_u16(struct rd *r)
+{
+	return (uint16_t)rd_uint(r, 2);
+}
+static inline uint32_t
+rd_u24(struct rd *r)
+{
+	return (uint32_t)rd_uint(r, 3);
+}
+static inline uint32_t
+rd_u32(struct rd *r)
+{
+	return (uint32_t)rd_uint(r, 4);
+}
+static inline uint64_t
+rd_u48(struct rd *r)
+{
+	return rd_uint(r, 6);
+}
+static inline uint64_t
+rd_u64(struct rd *r)
+{
+	return rd_uint(r, 8);
+}
 
 /* Copy exactly n bytes out; zeroes when short. */
 static inline void

@@ -17,8 +17,7 @@ struct span {
 };
 
 /* A span over a string literal, without its final NUL. */
-#define SPAN(lit)                                                                        \
-	((struct span){ .p = (const uint8_t *)(lit), .n = sizeof(lit) - 1 })
+#define SPAN(lit) ((struct span){ .p = (const uint8_t *)(lit), .n = sizeof(lit) - 1 })
 
 static inline struct span
 span_of(const void *p, size_t n)

@@ -78,12 +78,36 @@ wr_uint(struct wr *w, uint64_t v, size_t bytes)
 		at[i] = (uint8_t)(v >> (8 * (bytes - 1 - i)));
 }
 
-static inline void wr_u8(struct wr *w, uint8_t v)   { wr_uint(w, v, 1); }
-static inline void wr_u16(struct wr *w, uint16_t v) { wr_uint(w, v, 2); }
-static inline void wr_u24(struct wr *w, uint32_t v) { wr_uint(w, v, 3); }
-static inline void wr_u32(struct wr *w, uint32_t v) { wr_uint(w, v, 4); }
-static inline void wr_u48(struct wr *w, uint64_t v) { wr_uint(w, v, 6); }
-static inline void wr_u64(struct wr *w, uint64_t v) { wr_uint(w, v, 8); }
+static inline void
+wr_u8(struct wr *w, uint8_t v)
+{
+	wr_uint(w, v, 1);
+}
+static inline void
+wr_u16(struct wr *w, uint16_t v)
+{
+	wr_uint(w, v, 2);
+}
+static inline void
+wr_u24(struct wr *w, uint32_t v)
+{
+	wr_uint(w, v, 3);
+}
+static inline void
+wr_u32(struct wr *w, uint32_t v)
+{
+	wr_uint(w, v, 4);
+}
+static inline void
+wr_u48(struct wr *w, uint64_t v)
+{
+	wr_uint(w, v, 6);
+}
+static inline void
+wr_u64(struct wr *w, uint64_t v)
+{
+	wr_uint(w, v, 8);
+}
 
 /* printf into the cursor, without the final NUL. */
 __attribute__((format(printf, 2, 3))) static inline void

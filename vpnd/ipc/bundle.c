@@ -83,7 +83,8 @@ bundle_make(const struct bundle *b, int *fd)
 	rc = *fd < 0 ? -errno : write_all(*fd, wr_span(&w));
 	free(buf);
 	if (rc == 0 &&
-	    fcntl(*fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+	    fcntl(*fd, F_ADD_SEALS,
+		  F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
 		rc = -errno;
 	if (rc < 0 && *fd >= 0)
 		close(*fd);
@@ -104,7 +105,7 @@ bundle_read(int fd, struct bundle *b)
 	else if (st.st_size <= 0 || st.st_size > BUNDLE_MAX)
 		rc = E_PROTO;
 	else if ((map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0)) ==
-	         MAP_FAILED)
+		 MAP_FAILED)
 		rc = -errno;
 	close(fd);
 	if (rc < 0)

@@ -11,8 +11,8 @@
 #include "vpnd/config/config.h"
 
 struct bundle {
-	char *conf, *node;   /* texts; NULL = no such file */
-	uint8_t *profile;    /* VPN profile to push; NULL = none */
+	char *conf, *node; /* texts; NULL = no such file */
+	uint8_t *profile;  /* VPN profile to push; NULL = none */
 	size_t profile_n;
 	char wan_ifname[CONFIG_WANS][IF_NAMESIZE]; /* as resolved by the parent */
 };

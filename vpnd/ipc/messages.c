@@ -11,8 +11,8 @@ const struct ipc_row ipc_row[IPC_TYPES] = {
 #undef X
 };
 
-const char *const ipc_process_name[IPC_PROCESSES] = { "parent", "keys", "auth", "session",
-	                                              "worker" };
+const char *const ipc_process_name[IPC_PROCESSES] = { "parent", "keys", "auth",
+						      "session", "worker" };
 
 const char *const event_name[EVENTS] = {
 	[EV_SERVICE_STARTED] = "service_started",
@@ -37,6 +37,7 @@ const char *const event_name[EVENTS] = {
 	[EV_DTLS_DOWN] = "dtls_down",
 	[EV_BACKOFF] = "backoff",
 	[EV_CERT_SWAPPED] = "cert_swapped",
+	[EV_OPTION_IGNORED] = "option_ignored",
 };
 
 static void
@@ -131,6 +132,17 @@ IPC_MESSAGES(X)
 #undef X
 /* clang-format on */
 
+size_t
+ipc_body_size(enum ipc_type type)
+{
+	static const size_t size[IPC_TYPES] = {
+#define X(name, from, to, fds) [IPC_##name] = sizeof(struct ipc_##name),
+		IPC_MESSAGES(X)
+#undef X
+	};
+	return type < IPC_TYPES ? size[type] : 0;
+}
+
 int
 ipc_encode(enum ipc_type type, const void *body, void *buf, size_t cap, size_t *n)
 {
@@ -139,7 +151,7 @@ ipc_encode(enum ipc_type type, const void *body, void *buf, size_t cap, size_t *
 	wr_u16(&w, (uint16_t)type);
 	uint8_t *len = wr_room(&w, 4);
 	switch (type) {
-#define X(name, from, to, fds)                                                             \
+#define X(name, from, to, fds)                                                         \
 	case IPC_##name: put_##name(&w, body); break;
 		IPC_MESSAGES(X)
 #undef X
@@ -163,7 +175,7 @@ ipc_decode(struct span packet, enum ipc_type *type, union ipc_body *body)
 	if (rd_short(&r) || t == IPC_NONE || t >= IPC_TYPES || n != rd_left(&r))
 		return E_PROTO;
 	switch (t) {
-#define X(name, from, to, fds)                                                             \
+#define X(name, from, to, fds)                                                         \
 	case IPC_##name: get_##name(&r, &body->name); break;
 		IPC_MESSAGES(X)
 #undef X

@@ -21,7 +21,14 @@
 #include "common/ip.h"
 #include "common/span.h"
 
-enum ipc_process { IPC_PARENT, IPC_KEYS, IPC_AUTH, IPC_SESSION, IPC_WORKER, IPC_PROCESSES };
+enum ipc_process {
+	IPC_PARENT,
+	IPC_KEYS,
+	IPC_AUTH,
+	IPC_SESSION,
+	IPC_WORKER,
+	IPC_PROCESSES
+};
 enum { IPC_ANY = 0xff };
 
 enum {
@@ -95,6 +102,7 @@ enum event_what {
 	EV_DTLS_DOWN,
 	EV_BACKOFF,
 	EV_CERT_SWAPPED,
+	EV_OPTION_IGNORED, /* a setting this client cannot do */
 	EVENTS
 };
 
@@ -235,7 +243,7 @@ enum event_what {
 #define IPC_FIELDS_tunnel_ask(F)     F(u32, id, 0) IPC_TUNNEL_FIELDS(F)
 /* After a restart of session: a tunnel that lives. The token vouches for it.
  * has_dtls: this worker carries its DTLS channel (then has_tls may be 0). */
-#define IPC_FIELDS_tunnel_report(F)  F(u32, slot, 0) F(u32, gen, 0) F(u8, has_tls, 0) F(u8, has_dtls, 0) F(raw, dtls_id, IPC_DTLS_ID) IPC_TUNNEL_FIELDS(F)
+#define IPC_FIELDS_tunnel_report(F)  F(u32, slot, 0) F(u32, gen, 0) F(u32, conn, 0) F(u8, has_tls, 0) F(u8, has_dtls, 0) F(raw, dtls_id, IPC_DTLS_ID) IPC_TUNNEL_FIELDS(F)
 /* slot, gen: the session's name from now on; slot also indexes the counters.
  * family of addr4/addr6 is 0 when not given. *_s are seconds; 0 = none. */
 #define IPC_FIELDS_tunnel_grant(F)   F(u32, id, 0) F(u8, verdict, 0) F(str, reason, 127) F(u32, slot, 0) F(u32, gen, 0) \
@@ -243,7 +251,8 @@ enum event_what {
 	                             F(addr, addr4, 0) F(addr, addr6, 0) F(u8, prefix6, 0)                          \
 	                             F(u32, session_timeout_s, 0) F(u32, session_left_s, 0) F(u32, idle_timeout_s, 0) \
 	                             F(u8, is_reconnect, 0) F(raw, dtls_id, IPC_DTLS_ID)
-#define IPC_FIELDS_tunnel_down(F)    F(u32, slot, 0) F(u32, gen, 0) F(u8, why, 0)
+/* conn: the tunnel_ask id of the connection that is gone. */
+#define IPC_FIELDS_tunnel_down(F)    F(u32, slot, 0) F(u32, gen, 0) F(u32, conn, 0) F(u8, why, 0)
 /* conn: the tunnel_ask id that is displaced, so that a successor on the same
  * worker is not hit. say: 1 = send DISCONNECT with the reason, the session is
  * over; 0 = just close TCP. */
@@ -297,6 +306,9 @@ struct ipc_row {
 extern const struct ipc_row ipc_row[IPC_TYPES];
 extern const char *const ipc_process_name[IPC_PROCESSES];
 extern const char *const event_name[EVENTS];
+
+/* Bytes of the struct of that type. */
+size_t ipc_body_size(enum ipc_type type);
 
 /* Write header and body; *n is the packet's length. E_LIMIT if it does not fit.
  * `body` is the struct ipc_NAME of that type. */

@@ -6,6 +6,7 @@
 #include "vpnd/ipc/permit.h"
 
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,9 +63,9 @@ read_packet(int fd, void *buf, size_t cap, size_t *n, int *fds, unsigned *n_fds)
 	struct iovec iov = { .iov_base = buf, .iov_len = cap };
 	union fd_control control;
 	struct msghdr mh = { .msg_iov = &iov,
-		             .msg_iovlen = 1,
-		             .msg_control = control.space,
-		             .msg_controllen = sizeof(control.space) };
+			     .msg_iovlen = 1,
+			     .msg_control = control.space,
+			     .msg_controllen = sizeof(control.space) };
 	ssize_t got;
 
 	do
@@ -115,19 +116,20 @@ watch(struct peer *p)
 {
 	if (p->in_loop)
 		uv_poll_start(&p->poll, UV_READABLE | (p->first ? UV_WRITABLE : 0),
-		              on_ready);
+			      on_ready);
 }
 
 static int
 receive(struct peer *p, enum ipc_type *type, union ipc_body *body, int *fds)
 {
 	static uint8_t buf[IPC_PACKET_MAX]; /* scratch, used up before we return */
-	size_t n;
+	size_t n = 0;
 	unsigned n_fds = 0;
 	int rc = read_packet(p->fd, buf, sizeof(buf), &n, fds, &n_fds);
 
 	if (rc == 0)
 		rc = ipc_decode(span_of(buf, n), type, body);
+	OPENSSL_cleanse(buf, n);
 	if (rc == 0)
 		rc = permit_check(*type, p->who, p->self, n_fds);
 	if (rc < 0)
@@ -170,21 +172,22 @@ on_ready(uv_poll_t *poll, int status, int events)
 			return;
 		}
 		p->handlers[type](p->arg, p, &body, fds);
+		OPENSSL_cleanse(&body, ipc_body_size(type));
 	}
 }
 
 int
 peer_open(struct peer *p, uv_loop_t *loop, int fd, enum ipc_process self,
-          enum ipc_process who, unsigned index, const peer_handler *handlers,
-          peer_broken on_broken, void *arg)
+	  enum ipc_process who, unsigned index, const peer_handler *handlers,
+	  peer_broken on_broken, void *arg)
 {
 	*p = (struct peer){ .fd = fd,
-		            .self = self,
-		            .who = who,
-		            .index = index,
-		            .handlers = handlers,
-		            .on_broken = on_broken,
-		            .arg = arg };
+			    .self = self,
+			    .who = who,
+			    .index = index,
+			    .handlers = handlers,
+			    .on_broken = on_broken,
+			    .arg = arg };
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
 	if (loop == NULL)
@@ -231,7 +234,7 @@ enqueue(struct peer *p, const void *buf, size_t n, const int *fds, unsigned n_fd
 
 int
 peer_send_fds(struct peer *p, enum ipc_type type, const void *body, const int *fds,
-              unsigned n_fds)
+	      unsigned n_fds)
 {
 	static uint8_t buf[IPC_PACKET_MAX]; /* scratch, as above */
 	size_t n;
@@ -239,12 +242,11 @@ peer_send_fds(struct peer *p, enum ipc_type type, const void *body, const int *f
 
 	if (rc < 0)
 		log_fatal("ipc: %s does not fit its own limits", ipc_row[type].name);
-	if (p->first == NULL) {
-		rc = write_packet(p->fd, buf, n, fds, n_fds);
-		if (rc != E_AGAIN)
-			return rc;
-	}
-	return enqueue(p, buf, n, fds, n_fds);
+	rc = p->first == NULL ? write_packet(p->fd, buf, n, fds, n_fds) : E_AGAIN;
+	if (rc == E_AGAIN)
+		rc = enqueue(p, buf, n, fds, n_fds);
+	OPENSSL_cleanse(buf, n); /* it may have been a password or a key */
+	return rc;
 }
 
 int

@@ -22,7 +22,7 @@ struct peer;
 
 /* fds are the receiver's to close or keep; n_fds is what the table says. */
 typedef void (*peer_handler)(void *arg, struct peer *from, const union ipc_body *m,
-                             const int *fds);
+			     const int *fds);
 typedef void (*peer_broken)(void *arg, struct peer *from, int rc);
 
 struct peer_packet;
@@ -30,7 +30,7 @@ struct peer_packet;
 struct peer {
 	int fd;
 	enum ipc_process self, who;
-	unsigned index; /* which worker; 0 for the others */
+	unsigned index;               /* which worker; 0 for the others */
 	const peer_handler *handlers; /* IPC_TYPES entries; NULL = not expected here */
 	peer_broken on_broken;
 	void *arg;
@@ -44,19 +44,19 @@ struct peer {
 /* Takes over fd. Reading starts at once if loop is not NULL; without a loop the
  * peer is for peer_send and peer_receive only (a worker's line to keys). */
 int peer_open(struct peer *p, uv_loop_t *loop, int fd, enum ipc_process self,
-              enum ipc_process who, unsigned index, const peer_handler *handlers,
-              peer_broken on_broken, void *arg);
+	      enum ipc_process who, unsigned index, const peer_handler *handlers,
+	      peer_broken on_broken, void *arg);
 
 /* 0, or E_LIMIT when the queue is full (the packet is dropped and counted). */
 int peer_send(struct peer *p, enum ipc_type type, const void *body);
 /* The descriptors are duplicated; the caller keeps its own. */
 int peer_send_fds(struct peer *p, enum ipc_type type, const void *body, const int *fds,
-                  unsigned n_fds);
+		  unsigned n_fds);
 
 /* Wait up to timeout_ms for one packet. E_AGAIN when none came. Descriptors
  * that ride along are closed. */
 int peer_receive(struct peer *p, int timeout_ms, enum ipc_type *type,
-                 union ipc_body *body);
+		 union ipc_body *body);
 
 /* Try to write what is queued; blocks up to timeout_ms. For a last word. */
 void peer_flush(struct peer *p, int timeout_ms);

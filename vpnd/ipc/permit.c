@@ -5,7 +5,7 @@
 
 int
 permit_check(enum ipc_type type, enum ipc_process from, enum ipc_process to,
-             unsigned n_fds)
+	     unsigned n_fds)
 {
 	if (type <= IPC_NONE || type >= IPC_TYPES)
 		return E_PROTO;

@@ -7,6 +7,6 @@
 
 /* 0, or E_PROTO when the table does not have this direction. */
 int permit_check(enum ipc_type type, enum ipc_process from, enum ipc_process to,
-                 unsigned n_fds);
+		 unsigned n_fds);
 
 #endif

@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* auth.c -- the process that knows the users and judges their passwords.
+ *
+ * A login step comes from a worker. Passwords are hashed on the thread pool,
+ * with a bounded queue; everything else is quick and happens on the loop. Who
+ * proved what goes straight to session: a worker cannot vouch for anyone.
+ *
+ * An unknown user, a wrong password and an unauthorised user take the same
+ * path with the same work: the answer, its text and its time are the same.
+ */
+#include "vpnd/ipc/bundle.h"
+#include "vpnd/ipc/child.h"
+#include "vpnd/ipc/peer.h"
+
+#include "common/err.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/proc.h"
+#include "vpnd/auth/backoff.h"
+#include "vpnd/auth/login.h"
+#include "vpnd/auth/password.h"
+#include "vpnd/auth/users.h"
+
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	HASHES_MAX = 64,   /* waiting for the pool or in it */
+	DELAYED_MAX = 256, /* answers held back */
+	ATTEMPTS_DEFAULT = 3,
+};
+
+enum method { METHOD_LOCAL = 1, METHOD_LOCAL_TOTP = 2 };
+
+static const char users_file[] = "users";
+static const char failed_text[] = "Login failed.";
+
+struct auth {
+	const struct child *child;
+	uv_loop_t loop;
+	struct peer parent, session;
+	struct peer worker[CHILD_WORKERS];
+	struct config *config;
+	struct users users;
+	bool has_users; /* false: the file is damaged and must not be replaced */
+	struct backoff *backoff;
+	unsigned hashes, delayed;
+	uint8_t seal_key[SEAL_KEY];
+	uint8_t decoy_key[16];
+};
+
+enum verdict { PROVEN, MORE, WRONG };
+
+/* One step of one login on its way through the pool and the delay. */
+struct job {
+	struct auth *a;
+	uv_work_t work;
+	uv_timer_t timer;
+	unsigned worker;
+	struct ipc_login_step step;
+	struct login_state state;
+	uint32_t delay_ms;
+	bool is_known; /* the hash is this user's own */
+	bool is_match;
+	enum verdict verdict;
+	char hash[256];
+};
+
+static uint64_t
+wall_now(void)
+{
+	time_t t = time(NULL);
+	return t > 0 ? (uint64_t)t : 0;
+}
+
+static void
+job_free(struct job *j)
+{
+	OPENSSL_cleanse(j, sizeof(*j));
+	free(j);
+}
+
+/* -- what leaves here ------------------------------------------------------- */
+
+static void
+send_event(struct auth *a, enum event_what what, const struct job *j,
+	   const char *reason, uint64_t number)
+{
+	struct ipc_event e = { .what = (uint8_t)what,
+			       .attempt = j->state.attempt,
+			       .source = j->step.source,
+			       .number = number };
+
+	const char *user = *j->state.user ? j->state.user : j->step.user;
+
+	/* Whatever was typed goes into logs and JSON: it has to be text. */
+	snprintf(e.user, sizeof(e.user), "%s",
+		 *user == '\0' || users_name_is_good(user) ? user : "(not a name)");
+	snprintf(e.reason, sizeof(e.reason), "%s", reason);
+	peer_send(&a->session, IPC_event, &e);
+	log_limited(LOG_L_INFO, 0, "%s attempt=%016llx user=%s reason=%s",
+		    event_name[what], (unsigned long long)e.attempt, e.user,
+		    *reason ? reason : "-");
+}
+
+static void
+send_ask(struct job *j, enum login_next next, const char *error)
+{
+	struct auth *a = j->a;
+	struct ipc_login_ask m = { .id = j->step.id, .what = (uint8_t)next };
+
+	snprintf(m.error, sizeof(m.error), "%s", error);
+	snprintf(m.group, sizeof(m.group), "%s", j->state.group);
+	if (next == LOGIN_CHALLENGE) {
+		snprintf(m.message, sizeof(m.message), "Enter the 6-digit code.");
+		snprintf(m.label, sizeof(m.label), "Code:");
+	} else if (next == LOGIN_FORM) {
+		snprintf(m.message, sizeof(m.message),
+			 "Please enter your username and password.");
+	}
+	if (next != LOGIN_REFUSED) {
+		char text[LOGIN_TEXT];
+		int rc = login_seal(a->seal_key, &j->state, text);
+		if (rc < 0)
+			log_fatal("auth: cannot seal a login: %s", err_text(rc));
+		snprintf(m.state, sizeof(m.state), "%s", text);
+	}
+	peer_send(&a->worker[j->worker], IPC_login_ask, &m);
+}
+
+static void
+send_proven(struct job *j)
+{
+	struct ipc_login_proven m = { .worker = (uint8_t)j->worker,
+				      .id = j->step.id,
+				      .attempt = j->state.attempt,
+				      .method = j->state.at == LOGIN_AT_CODE
+							? METHOD_LOCAL_TOTP
+							: METHOD_LOCAL,
+				      .source = j->step.source,
+				      .platform = j->step.platform };
+
+	memcpy(m.user, j->state.user, sizeof(m.user));
+	memcpy(m.group, j->state.group, sizeof(m.group));
+	memcpy(m.agent, j->step.agent, sizeof(m.agent));
+	memcpy(m.device, j->step.device, sizeof(m.device));
+	peer_send(&j->a->session, IPC_login_proven, &m);
+}
+
+/* -- steps ------------------------------------------------------------------ */
+
+static bool
+group_exists(const struct auth *a, const char *name)
+{
+	for (unsigned i = 0; i < a->config->n_group; i++)
+		if (strcmp(a->config->group[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* What the client asks for counts if there is such a group. */
+static void
+settle_group(struct job *j)
+{
+	if (group_exists(j->a, j->step.group))
+		memcpy(j->state.group, j->step.group, sizeof(j->state.group));
+	else if (!group_exists(j->a, j->state.group))
+		j->state.group[0] = '\0'; /* gone in a reload meanwhile */
+}
+
+static void
+begin(struct job *j)
+{
+	j->state = (struct login_state){ .created_ms = uv_now(&j->a->loop) };
+	if (RAND_bytes((uint8_t *)&j->state.attempt, sizeof(j->state.attempt)) != 1)
+		log_fatal("auth: no random numbers");
+	settle_group(j);
+	send_ask(j, LOGIN_FORM, "");
+}
+
+static void
+on_timer_closed(uv_handle_t *h)
+{
+	job_free(h->data);
+}
+
+static void
+answer(struct job *j)
+{
+	unsigned most = j->a->config->max_attempts ? j->a->config->max_attempts
+						   : ATTEMPTS_DEFAULT;
+
+	if (j->verdict == PROVEN) {
+		send_event(j->a, EV_AUTH_SUCCESS, j, "", 0);
+		send_proven(j);
+	} else if (j->verdict == MORE) {
+		send_ask(j, LOGIN_CHALLENGE, "");
+	} else if (j->state.tries >= most) {
+		send_event(j->a, EV_AUTH_FAILURE, j, "too_many_attempts",
+			   j->state.tries);
+		send_ask(j, LOGIN_REFUSED, failed_text);
+	} else {
+		send_ask(j, j->state.at == LOGIN_AT_CODE ? LOGIN_CHALLENGE : LOGIN_FORM,
+			 failed_text);
+	}
+}
+
+static void
+on_delay_over(uv_timer_t *t)
+{
+	struct job *j = t->data;
+
+	j->a->delayed--;
+	answer(j);
+	uv_close((uv_handle_t *)t, on_timer_closed);
+}
+
+/* Late if it has to be, and then refused if too many wait already: a guesser
+ * must not fill our memory by being slowed down. */
+static void
+answer_in_time(struct job *j)
+{
+	struct auth *a = j->a;
+
+	if (j->delay_ms == 0) {
+		answer(j);
+		job_free(j);
+		return;
+	}
+	if (a->delayed >= DELAYED_MAX) {
+		send_event(a, EV_AUTH_FAILURE, j, "busy", 0);
+		send_ask(j, LOGIN_REFUSED, "The gateway is busy. Try again later.");
+		job_free(j);
+		return;
+	}
+	a->delayed++;
+	uv_timer_init(&a->loop, &j->timer);
+	j->timer.data = j;
+	uv_timer_start(&j->timer, on_delay_over, j->delay_ms, 0);
+}
+
+static void
+note_wrong(struct job *j, const char *reason, bool is_code)
+{
+	const char *user = *j->state.user ? j->state.user : j->step.user;
+
+	j->verdict = WRONG;
+	j->state.tries++;
+	backoff_failed(j->a->backoff, &j->step.source, user, is_code,
+		       uv_now(&j->a->loop));
+	send_event(j->a, EV_AUTH_FAILURE, j, reason, j->state.tries);
+}
+
+static void
+note_right(struct job *j)
+{
+	j->verdict = PROVEN;
+	backoff_passed(j->a->backoff, j->state.user, uv_now(&j->a->loop));
+}
+
+static void
+hash_in_pool(uv_work_t *w)
+{
+	struct job *j = w->data;
+
+	j->is_match = password_matches(j->step.secret, j->hash);
+	OPENSSL_cleanse(j->step.secret, sizeof(j->step.secret));
+}
+
+static void
+on_hashed(uv_work_t *w, int status)
+{
+	struct job *j = w->data;
+	struct auth *a = j->a;
+	struct user *u = users_find(&a->users, j->step.user);
+
+	a->hashes--;
+	OPENSSL_cleanse(j->step.secret, sizeof(j->step.secret));
+	/* The user may have changed while we computed: the old hash is no proof. */
+	bool is_same = j->is_known && u != NULL && strcmp(u->hash, j->hash) == 0;
+	if (!is_same)
+		note_wrong(j, j->is_known ? "wrong_password" : "unknown_user", false);
+	else if (status < 0 || !j->is_match)
+		note_wrong(j, "wrong_password", false);
+	else if (!u->is_authorised)
+		note_wrong(j, "not_authorised", false);
+	else {
+		memcpy(j->state.user, u->name, sizeof(j->state.user));
+		if (*u->totp != '\0') {
+			j->state.at = LOGIN_AT_CODE;
+			j->state.tries = 0;
+			j->state.wall_changed_s = u->wall_changed_s;
+			j->verdict = MORE;
+		} else {
+			note_right(j);
+		}
+	}
+	answer_in_time(j);
+}
+
+/* The hash of some user, the same one for the same name: then unknown names
+ * take as long as known ones do, whatever mix of methods was imported. */
+static const char *
+decoy_hash(const struct auth *a, const char *name)
+{
+	uint8_t in[16 + IPC_USER_MAX], out[32];
+	size_t n = strlen(name);
+	uint64_t pick = 0;
+
+	if (a->users.n == 0)
+		return password_decoy;
+	memcpy(in, a->decoy_key, 16);
+	memcpy(in + 16, name, n);
+	if (EVP_Digest(in, 16 + n, out, NULL, EVP_sha256(), NULL) == 1)
+		memcpy(&pick, out, sizeof(pick));
+	return a->users.u[pick % a->users.n].hash;
+}
+
+static void
+check_password(struct job *j)
+{
+	struct auth *a = j->a;
+	const struct user *u = users_find(&a->users, j->step.user);
+
+	if (a->hashes >= HASHES_MAX) {
+		send_event(a, EV_AUTH_FAILURE, j, "busy", a->hashes);
+		send_ask(j, LOGIN_FORM, "The gateway is busy. Try again.");
+		job_free(j);
+		return;
+	}
+	j->is_known = u != NULL;
+	snprintf(j->hash, sizeof(j->hash), "%s",
+		 u ? u->hash : decoy_hash(a, j->step.user));
+	j->work.data = j;
+	a->hashes++;
+	if (uv_queue_work(&a->loop, &j->work, hash_in_pool, on_hashed) < 0)
+		log_fatal("auth: no thread pool");
+}
+
+static void
+check_code(struct job *j)
+{
+	struct user *u = users_find(&j->a->users, j->state.user);
+
+	if (u == NULL || u->wall_changed_s != j->state.wall_changed_s ||
+	    !u->is_authorised || *u->totp == '\0') {
+		/* Changed since the password was right: that proof is void. */
+		begin(j);
+		job_free(j);
+		return;
+	}
+	if (users_totp_check(u, j->step.secret, wall_now()))
+		note_right(j);
+	else
+		note_wrong(j, "wrong_code", true);
+	answer_in_time(j);
+}
+
+static bool
+is_held_back(struct job *j, const char *user, bool is_code)
+{
+	struct auth *a = j->a;
+	char text[128];
+	struct backoff_verdict v = backoff_judge(a->backoff, &j->step.source, user,
+						 is_code, uv_now(&a->loop));
+
+	j->delay_ms = v.delay_ms;
+	if (v.wait_s == 0)
+		return false;
+	if (v.is_news)
+		send_event(a, EV_BACKOFF, j, "too_many_failures", v.wait_s);
+	snprintf(text, sizeof(text), "Too many failed logins. Try again in %u seconds.",
+		 v.wait_s);
+	send_ask(j, LOGIN_REFUSED, text);
+	return true;
+}
+
+static void
+take_step(struct job *j)
+{
+	struct auth *a = j->a;
+	struct span text = span_of(j->step.state.p, j->step.state.n);
+
+	if (!a->has_users) {
+		send_ask(j, LOGIN_REFUSED, "Login is not possible at the moment.");
+		job_free(j);
+		return;
+	}
+	int rc = j->step.is_first
+			 ? E_AUTH
+			 : login_open(a->seal_key, text, uv_now(&a->loop), &j->state);
+	if (rc == E_STALE)
+		send_event(a, EV_AUTH_FAILURE, j, "expired", 0);
+	if (rc < 0) {
+		begin(j);
+		job_free(j);
+		return;
+	}
+	settle_group(j);
+	bool is_code = j->state.at == LOGIN_AT_CODE;
+	if (is_held_back(j, is_code ? j->state.user : j->step.user, is_code))
+		job_free(j);
+	else if (is_code)
+		check_code(j);
+	else
+		check_password(j);
+}
+
+static void
+on_login_step(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	struct auth *a = arg;
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (j != NULL) {
+		j->a = a;
+		j->worker = from->index;
+		j->step = m->login_step;
+	}
+	/* The message is the peer's scratch; the password must not stay there. */
+	OPENSSL_cleanse((void *)(uintptr_t)m->login_step.secret,
+			sizeof(m->login_step.secret));
+	if (j == NULL) {
+		log_limited(LOG_L_ERR, 0, "auth: no memory for a login");
+		return;
+	}
+	take_step(j);
+}
+
+/* -- users ------------------------------------------------------------------ */
+
+static void
+load_users(struct auth *a)
+{
+	uint8_t *bytes = NULL;
+	size_t n = 0;
+	unsigned line = 0;
+	int rc = file_read(AT_FDCWD, users_file, USERS_FILE_MAX, &bytes, &n);
+
+	if (rc == -ENOENT) {
+		a->has_users = true;
+		return;
+	}
+	if (rc == 0)
+		rc = users_read(&a->users, span_of(bytes, n), &line);
+	if (bytes != NULL)
+		OPENSSL_cleanse(bytes, n);
+	free(bytes);
+	a->has_users = rc == 0;
+	if (rc < 0)
+		log_err(0,
+			"auth: the users file cannot be used (line %u: %s): nobody can "
+			"log in until it is repaired or removed, and vpnd restarted",
+			line, err_text(rc));
+	else
+		log_info(0, "users loaded n=%zu", a->users.n);
+}
+
+static int
+save_users(const struct users *t)
+{
+	char *text = NULL;
+	size_t n = 0;
+	int rc = users_write(t, &text, &n);
+
+	if (rc < 0)
+		return rc;
+	rc = file_replace(AT_FDCWD, users_file, span_of(text, n), 0600);
+	OPENSSL_cleanse(text, n);
+	free(text);
+	return rc;
+}
+
+/* Change a copy, write the copy, then it is the table: memory never says what
+ * the disk does not. */
+static int
+put_user(struct auth *a, const struct ipc_user_put *m, char *why, size_t why_n)
+{
+	struct users next = { 0 };
+
+	if (!a->has_users) {
+		snprintf(why, why_n,
+			 "The users file is damaged: repair or remove it first.");
+		return E_INVAL;
+	}
+	int rc = users_copy(&next, &a->users);
+	if (rc < 0)
+		snprintf(why, why_n, "There is no memory for this.");
+	else
+		rc = users_apply(&next, m, wall_now(), why, why_n);
+	if (rc == 0 && (rc = save_users(&next)) < 0) {
+		snprintf(why, why_n, "The users file cannot be written: %s.",
+			 err_text(rc));
+		log_err(0, "auth: %s", why);
+	}
+	if (rc < 0) {
+		users_free(&next);
+		return rc;
+	}
+	users_free(&a->users);
+	a->users = next;
+	return 0;
+}
+
+static void
+on_user_put(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	struct ipc_user_done d = { .id = m->user_put.id };
+	int rc = put_user(arg, &m->user_put, d.text, sizeof(d.text));
+
+	OPENSSL_cleanse((void *)(uintptr_t)m->user_put.totp, sizeof(m->user_put.totp));
+	OPENSSL_cleanse((void *)(uintptr_t)m->user_put.hash, sizeof(m->user_put.hash));
+	d.is_bad = rc < 0;
+	if (rc == 0)
+		log_info(0, "user changed user=%s op=%u mask=%u", m->user_put.user,
+			 m->user_put.op, m->user_put.mask);
+	peer_send(from, IPC_user_done, &d);
+}
+
+/* By index in the order of names; an empty name is past the end. */
+static void
+on_user_get(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	struct auth *a = arg;
+	struct ipc_user_row row = { .id = m->user_get.id,
+				    .total = (uint32_t)a->users.n };
+
+	if (m->user_get.index < a->users.n) {
+		const struct user *u = &a->users.u[m->user_get.index];
+		memcpy(row.user, u->name, sizeof(row.user));
+		row.is_authorised = u->is_authorised;
+		row.has_totp = *u->totp != '\0';
+		row.wall_changed = u->wall_changed_s;
+	}
+	peer_send(from, IPC_user_row, &row);
+}
+
+/* -- life ------------------------------------------------------------------- */
+
+static void on_broken(void *arg, struct peer *from, int rc);
+static const peer_handler from_worker[IPC_TYPES];
+
+/* Workers are heard once there is a configuration to answer by. */
+static void
+open_workers(struct auth *a)
+{
+	for (unsigned i = 0; i < a->child->n_peer; i++) {
+		const struct child_peer *p = &a->child->peer[i];
+		if (p->who != IPC_WORKER || p->index >= CHILD_WORKERS)
+			continue;
+		int rc = peer_open(&a->worker[p->index], &a->loop, p->fd, IPC_AUTH,
+				   IPC_WORKER, p->index, from_worker, on_broken, a);
+		if (rc < 0)
+			log_fatal("auth: worker %u: %s", p->index, err_text(rc));
+	}
+}
+
+static void
+on_config(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	struct auth *a = arg;
+	struct bundle b = { 0 };
+	struct config *next = NULL;
+	struct ipc_config_done d = { .generation = m->config.generation };
+	int rc = bundle_load(fds[0], &b, &next);
+
+	if (rc < 0) {
+		d.is_bad = 1;
+		snprintf(d.text, sizeof(d.text), "auth: %s", err_text(rc));
+	} else {
+		bool is_first = a->config == NULL;
+		bundle_free(&b);
+		config_free(a->config);
+		a->config = next;
+		log_set_level(a->child->is_debug || next->log_debug ? LOG_L_DEBUG
+								    : LOG_L_INFO);
+		if (is_first)
+			open_workers(a);
+	}
+	peer_send(from, IPC_config_done, &d);
+}
+
+static void
+on_ping(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	peer_send(from, IPC_pong, &(struct ipc_pong){ .id = m->ping.id });
+}
+
+static void
+on_process_new(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	/* Logins live in what clients carry: a new worker needs nothing from us. */
+}
+
+static void
+on_stop(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	struct auth *a = arg;
+	uv_stop(&a->loop);
+}
+
+static void
+on_broken(void *arg, struct peer *from, int rc)
+{
+	/* A peer is not read again after this, and its successor has the same
+	 * socket: the parent starts us afresh, which costs no tunnel. */
+	log_fatal("auth: %s %u breaks the message table: %s",
+		  ipc_process_name[from->who], from->index, err_text(rc));
+}
+
+/* clang-format off */
+static const peer_handler from_parent[IPC_TYPES] = {
+	[IPC_ping]        = on_ping,
+	[IPC_config]      = on_config,
+	[IPC_process_new] = on_process_new,
+	[IPC_stop]        = on_stop,
+};
+static const peer_handler from_session[IPC_TYPES] = {
+	[IPC_user_put]    = on_user_put,
+	[IPC_user_get]    = on_user_get,
+};
+static const peer_handler from_worker[IPC_TYPES] = {
+	[IPC_login_step]  = on_login_step,
+};
+/* clang-format on */
+
+static void
+auth_free(struct auth *a)
+{
+	for (unsigned i = 0; i < CHILD_WORKERS; i++)
+		if (a->worker[i].in_loop)
+			peer_close(&a->worker[i], NULL);
+	peer_close(&a->session, NULL);
+	peer_close(&a->parent, NULL);
+	uv_run(&a->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&a->loop);
+	users_free(&a->users);
+	config_free(a->config);
+	backoff_free(a->backoff);
+	OPENSSL_cleanse(a, sizeof(*a));
+	free(a);
+}
+
+int
+auth_main(const struct child *c)
+{
+	struct auth *a = calloc(1, sizeof(*a));
+	int parent = child_fd(c, IPC_PARENT, 0), session = child_fd(c, IPC_SESSION, 0),
+	    rc;
+
+	log_open("vpnd", "auth", c->is_debug ? LOG_L_DEBUG : LOG_L_INFO);
+	if (a == NULL || parent < 0 || session < 0 || uv_loop_init(&a->loop) < 0 ||
+	    (a->backoff = backoff_new()) == NULL ||
+	    RAND_priv_bytes(a->seal_key, sizeof(a->seal_key)) != 1 ||
+	    RAND_priv_bytes(a->decoy_key, sizeof(a->decoy_key)) != 1)
+		log_fatal("auth: cannot start");
+	a->child = c;
+	/* OpenSSL reads its configuration while there still is a file system. */
+	(void)EVP_aes_256_gcm();
+	if ((rc = proc_confine(c->root, c->uid, c->gid, false)) < 0)
+		log_fatal("auth: cannot drop privileges: %s", err_text(rc));
+	load_users(a);
+	if ((rc = peer_open(&a->parent, &a->loop, parent, IPC_AUTH, IPC_PARENT, 0,
+			    from_parent, on_broken, a)) < 0 ||
+	    (rc = peer_open(&a->session, &a->loop, session, IPC_AUTH, IPC_SESSION, 0,
+			    from_session, on_broken, a)) < 0)
+		log_fatal("auth: peers: %s", err_text(rc));
+	peer_send(&a->parent, IPC_ready,
+		  &(struct ipc_ready){ .pid = (uint32_t)getpid() });
+	uv_run(&a->loop, UV_RUN_DEFAULT);
+
+	peer_flush(&a->session, 200);
+	log_info(0, "auth stopped");
+	/* Logins under way end with the process: their memory is still in use. */
+	if (a->hashes == 0 && a->delayed == 0)
+		auth_free(a);
+	return 0;
+}

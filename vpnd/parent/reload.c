@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* A reload builds the new world, with everything in it that can fail: read and
+ * check, open sockets, load the certificate. Then it swaps, or throws the new
+ * world away and says why. */
+#include "common/err.h"
+#include "common/log.h"
+#include "vpnd/parent/firewall.h"
+#include "vpnd/parent/state.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { WAIT_MS = 5000 };
+
+static void begin(struct parent *p);
+
+static void
+drop_config(struct reload *r)
+{
+	if (r->config_fd >= 0)
+		close(r->config_fd);
+	r->config_fd = -1;
+}
+
+/* Back to idle; tell who asked; go again if somebody asked meanwhile. */
+static void
+finish(struct parent *p, bool is_bad, const char *text)
+{
+	struct reload *r = &p->reload;
+	struct process *session = process_of(p, IPC_SESSION, 0);
+	struct ipc_reload_done *m = calloc(1, sizeof(*m));
+	size_t n = strlen(text);
+
+	uv_timer_stop(&r->deadline);
+	sockets_close(&r->sockets);
+	setup_free(r->setup);
+	r->setup = NULL;
+	drop_config(r);
+	if (r->has_cert)
+		certificate_close(&r->cert);
+	r->has_cert = false;
+	r->step = RELOAD_IDLE;
+	if (m != NULL && r->has_id && session->peer != NULL) {
+		m->id = r->id;
+		m->is_bad = is_bad;
+		m->text.n = (uint32_t)(n < sizeof(m->text.p) ? n : sizeof(m->text.p));
+		memcpy(m->text.p, text, m->text.n);
+		(void)peer_send(session->peer, IPC_reload_done, m);
+	}
+	free(m);
+	r->has_id = false;
+	if (r->is_again) {
+		r->is_again = false;
+		r->has_id = r->next_has_id;
+		r->id = r->next_id;
+		begin(p);
+	}
+}
+
+static void
+refuse(struct parent *p, const char *text)
+{
+	log_err(0, "configuration refused, the old one stays: %.*s",
+		(int)strcspn(text, "\n"), text);
+	event_send(p, EV_CONFIG_REFUSED, "", text, 0);
+	finish(p, true, text);
+}
+
+/* What children and sockets were sized by cannot change under them. */
+static bool
+needs_restart(const struct parent *p, const struct config *n, char *text, size_t cap)
+{
+	const struct config *o = parent_config(p);
+	const char *what = NULL;
+
+	if (n->workers != o->workers)
+		what = "server.workers";
+	else if (memcmp(&n->pool4.addr, &o->pool4.addr, sizeof(n->pool4.addr)) != 0 ||
+		 n->pool4.len != o->pool4.len)
+		what = "addressing.subnet";
+	else if (memcmp(&n->pool6.addr, &o->pool6.addr, sizeof(n->pool6.addr)) != 0 ||
+		 n->pool6.len != o->pool6.len)
+		what = "addressing.ipv6_prefix";
+	else if (n->session_limit > p->slots)
+		what = "server.session_limit";
+	if (what == NULL)
+		return false;
+	if (n->session_limit > p->slots && strcmp(what, "server.session_limit") == 0)
+		snprintf(text, cap,
+			 "%s: more than %u sessions need a restart of vpnd; nothing "
+			 "was changed",
+			 what, p->slots);
+	else
+		snprintf(text, cap,
+			 "%s: a change needs a restart of vpnd; nothing was changed",
+			 what);
+	return true;
+}
+
+static void
+swap_listeners(struct parent *p, const struct sockets *new)
+{
+	for (size_t i = 0; i < p->sockets.n; i++) {
+		const struct listener *l = &p->sockets.listener[i];
+		struct process *c = process_of(p, IPC_WORKER, l->worker);
+		struct ipc_unlisten m = { .handle = l->handle };
+		if (sockets_find(new, l->handle) == NULL && c->is_equipped &&
+		    c->peer != NULL)
+			(void)peer_send(c->peer, IPC_unlisten, &m);
+	}
+	for (size_t i = 0; i < new->n; i++) {
+		const struct listener *l = &new->listener[i];
+		struct process *c = process_of(p, IPC_WORKER, l->worker);
+		if (sockets_find(&p->sockets, l->handle) == NULL && c->is_equipped)
+			handout_listener(c, l);
+	}
+}
+
+static bool
+all_have_it(const struct parent *p)
+{
+	for (unsigned i = 0; i < p->n_process; i++)
+		if (p->process[i].config_done != p->generation)
+			return false;
+	return true;
+}
+
+static void
+done(struct parent *p)
+{
+	log_info(0, "configuration loaded generation=%u listeners=%zu", p->generation,
+		 p->sockets.n);
+	event_send(p, EV_CONFIG_LOADED, "", "", p->generation);
+	finish(p, p->reload.said[0] != '\0', p->reload.said);
+}
+
+static void
+on_deadline(uv_timer_t *t)
+{
+	struct parent *p = t->data;
+
+	if (p->reload.step == RELOAD_CERT) {
+		refuse(p, "the certificate was not loaded in time");
+		return;
+	}
+	for (unsigned i = 0; i < p->n_process; i++)
+		if (p->process[i].config_done != p->generation)
+			log_warn(0, "%s: has not confirmed configuration %u",
+				 p->process[i].name, p->generation);
+	done(p);
+}
+
+/* Nothing fails from the second line on. */
+static void
+swap(struct parent *p)
+{
+	struct reload *r = &p->reload;
+	char why[WHY_MAX] = "";
+
+	if (firewall_apply(r->setup->config, p->workers, why) < 0) {
+		refuse(p, why);
+		return;
+	}
+	uv_timer_stop(&r->deadline);
+	swap_listeners(p, &r->sockets);
+	sockets_close(&p->sockets);
+	p->sockets = r->sockets;
+	r->sockets = (struct sockets){ 0 };
+	setup_free(p->setup);
+	p->setup = r->setup;
+	r->setup = NULL;
+	close(p->config_fd);
+	p->config_fd = r->config_fd;
+	r->config_fd = -1;
+	p->generation++;
+	log_set_level(p->opt->is_debug || parent_config(p)->log_debug ? LOG_L_DEBUG
+								      : LOG_L_INFO);
+	bool has_new_cert = r->has_cert;
+	if (has_new_cert) {
+		certificate_close(&p->cert);
+		p->cert = r->cert;
+		r->has_cert = false;
+		log_info(0, "certificate: swapped generation=%u, valid until %s",
+			 p->cert.generation, p->cert.not_after);
+		event_send(p, EV_CERT_SWAPPED, "", p->cert.not_after,
+			   p->cert.generation);
+	}
+	r->said[0] = '\0';
+	r->step = RELOAD_CHILDREN;
+	for (unsigned i = 0; i < p->n_process; i++) {
+		handout_config(&p->process[i]);
+		if (has_new_cert && p->process[i].is_equipped)
+			handout_cert(&p->process[i]);
+	}
+	uv_timer_start(&r->deadline, on_deadline, WAIT_MS, 0);
+}
+
+static char *
+findings_text(const struct config_report *report)
+{
+	size_t cap = report->n * 512 + 1, n = 0;
+	char line[512], *text = malloc(cap);
+
+	if (text == NULL)
+		return NULL;
+	text[0] = '\0';
+	for (size_t i = 0; i < report->n; i++) {
+		finding_text(&report->finding[i], line, sizeof(line));
+		n += (size_t)snprintf(text + n, cap - n, "%s%s", i > 0 ? "\n" : "",
+				      line);
+		if (report->finding[i].is_warning)
+			log_warn(0, "%s", line);
+		else
+			log_err(0, "%s", line);
+	}
+	return text;
+}
+
+static void
+begin(struct parent *p)
+{
+	struct reload *r = &p->reload;
+	struct config_report report = { 0 };
+	char why[WHY_MAX] = "";
+
+	int rc = setup_load(&r->setup, p->opt, &report, why);
+	char *findings = findings_text(&report);
+	config_report_free(&report);
+	if (rc < 0) {
+		refuse(p, why[0] != '\0'                            ? why
+			  : findings != NULL && findings[0] != '\0' ? findings
+								    : err_text(rc));
+		free(findings);
+		return;
+	}
+	free(findings);
+	if (setup_resolve(r->setup, why) < 0 ||
+	    needs_restart(p, r->setup->config, why, sizeof(why)) ||
+	    sockets_open(&r->sockets, r->setup->config, p->workers, &p->sockets,
+			 &p->last_handle, why) < 0 ||
+	    certificate_read(&r->cert, p, why) < 0) {
+		refuse(p, why[0] != '\0' ? why : "out of memory");
+		return;
+	}
+	r->has_cert = true;
+	if ((rc = setup_memfd(r->setup, &r->config_fd)) < 0) {
+		refuse(p, err_text(rc));
+		return;
+	}
+	if (certificate_same(&r->cert, &p->cert)) {
+		certificate_close(&r->cert);
+		r->has_cert = false;
+		swap(p);
+		return;
+	}
+	r->cert.generation = ++p->last_cert;
+	r->step = RELOAD_CERT;
+	certificate_load(p, &r->cert);
+	uv_timer_start(&r->deadline, on_deadline, WAIT_MS, 0);
+}
+
+void
+reload_ask(struct parent *p, bool has_id, uint32_t id)
+{
+	struct reload *r = &p->reload;
+
+	if (p->is_stopping)
+		return;
+	if (r->step != RELOAD_IDLE) {
+		r->is_again = true;
+		r->next_has_id = has_id;
+		r->next_id = id;
+		return;
+	}
+	r->has_id = has_id;
+	r->id = id;
+	begin(p);
+}
+
+void
+reload_cert_loaded(struct parent *p, const struct ipc_keys_loaded *m)
+{
+	char text[320];
+
+	if (!m->is_bad && p->reload.cert.chain_fd >= 0) {
+		swap(p);
+		return;
+	}
+	snprintf(text, sizeof(text), "certificate: %s",
+		 m->is_bad ? m->text : "no memory");
+	refuse(p, text);
+}
+
+void
+reload_config_done(struct parent *p, struct process *c, const struct ipc_config_done *m)
+{
+	struct reload *r = &p->reload;
+
+	if (r->step != RELOAD_CHILDREN || m->generation != p->generation)
+		return;
+	if (m->is_bad) {
+		size_t n = strlen(r->said);
+		snprintf(r->said + n, sizeof(r->said) - n, "%s%s: %s",
+			 n > 0 ? "\n" : "", c->name, m->text);
+	}
+	if (all_have_it(p))
+		done(p);
+}
+
+/* Its successor gets the certificate of the running world, so the new one
+ * would never be answered. */
+void
+reload_child_died(struct parent *p, struct process *c)
+{
+	if (p->reload.step == RELOAD_CERT && c->who == IPC_KEYS)
+		refuse(p, "the keys process died while loading the certificate");
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+#include "vpnd/parent/setup.h"
+
+#include "common/err.h"
+#include "common/file.h"
+#include "vpnd/parent/route.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PROFILE_MAX = 192 * 1024 }; /* fits the bundle beside both texts */
+
+bool
+wan_serves(const struct config_wan *w)
+{
+	return w->service && w->type != UPLINK_CELLULAR;
+}
+
+const char *
+finding_text(const struct config_finding *f, char *buf, size_t n)
+{
+	char line[16] = "";
+
+	if (f->line > 0)
+		snprintf(line, sizeof(line), "%u:", f->line);
+	snprintf(buf, n, "%s:%s %s%s%s%s", f->file, line, f->setting,
+		 f->setting[0] != '\0' ? ": " : "", f->is_warning ? "warning: " : "",
+		 f->text);
+	return buf;
+}
+
+static int
+read_text(const char *path, char **text, char *why)
+{
+	int rc = config_read(path, text);
+
+	if (rc < 0)
+		snprintf(why, WHY_MAX, "%s: %s", path, err_text(rc));
+	return rc;
+}
+
+static int
+read_profile(struct setup *s, char *why)
+{
+	const char *path = s->config->profile_file;
+
+	if (path[0] == '\0')
+		return 0;
+	int rc = file_read(AT_FDCWD, path, PROFILE_MAX, &s->bundle.profile,
+			   &s->bundle.profile_n);
+	if (rc < 0)
+		snprintf(why, WHY_MAX, "%s: %s", path, err_text(rc));
+	return rc;
+}
+
+int
+setup_load(struct setup **out, const struct parent_options *o,
+	   struct config_report *report, char *why)
+{
+	struct setup *s = calloc(1, sizeof(*s));
+	int rc;
+
+	why[0] = '\0';
+	*out = NULL;
+	if (s == NULL)
+		return E_NOMEM;
+	if ((rc = read_text(o->conf_path, &s->bundle.conf, why)) < 0 ||
+	    (rc = read_text(o->node_path, &s->bundle.node, why)) < 0)
+		goto free_setup;
+	rc = config_load(&s->config, o->conf_path, s->bundle.conf, o->node_path,
+			 s->bundle.node, report);
+	if (rc < 0)
+		goto free_setup;
+	rc = config_check_files(s->config, report);
+	if (rc < 0 || report->n_error > 0) {
+		rc = E_INVAL;
+		goto free_setup;
+	}
+	if ((rc = read_profile(s, why)) < 0)
+		goto free_setup;
+	*out = s;
+	return 0;
+
+free_setup:
+	setup_free(s);
+	return rc;
+}
+
+int
+setup_resolve(struct setup *s, char *why)
+{
+	for (unsigned i = 0; i < s->config->n_wan; i++) {
+		struct config_wan *w = &s->config->wan[i];
+		if (w->ifname[0] != '\0')
+			continue;
+		int rc = route_default_ifname(w->ifname);
+		if (rc < 0) {
+			snprintf(why, WHY_MAX,
+				 "%s: no interface is set and there is no default "
+				 "route to "
+				 "find one by; set wan \"%s\" { interface = ... } in "
+				 "node.conf",
+				 w->name, w->name);
+			return rc;
+		}
+		memcpy(s->bundle.wan_ifname[i], w->ifname, IF_NAMESIZE);
+	}
+	return 0;
+}
+
+int
+setup_memfd(const struct setup *s, int *fd)
+{
+	return bundle_make(&s->bundle, fd);
+}
+
+void
+setup_free(struct setup *s)
+{
+	if (s == NULL)
+		return;
+	config_free(s->config);
+	bundle_free(&s->bundle);
+	free(s);
+}

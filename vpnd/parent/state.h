@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* state.h -- all that the parent holds, and which file acts on it.
+ *
+ * parent.c start, run, stop; process.c children and their socket pairs;
+ * handout.c what each child is given; reload.c a changed configuration;
+ * status.c the answer to `vpnctl status`.
+ */
+#ifndef VPND_PARENT_STATE_H
+#define VPND_PARENT_STATE_H
+
+#include "vpnd/ipc/child.h"
+#include "vpnd/ipc/peer.h"
+#include "vpnd/parent/parent.h"
+#include "vpnd/parent/route.h"
+#include "vpnd/parent/setup.h"
+#include "vpnd/parent/sockets.h"
+#include "vpnd/parent/tun.h"
+
+enum {
+	PROCESS_MAX = CHILD_WORKERS + 3,
+	SLOTS_MIN = 2048, /* room for a session limit that a reload raises */
+	PING_MS = 2000,
+	SILENT_MS = 10000,
+	STOP_MS = 3000,
+};
+
+struct parent;
+
+/* One child. Its line to us is a pair of which we hold both ends; `peer` is our
+ * end for the present incarnation only, so that what was queued for the dead
+ * one is not read by its successor. */
+struct process {
+	struct parent *parent;
+	enum ipc_process who;
+	unsigned index;
+	char name[16]; /* "keys", "worker0" */
+	unsigned uid, gid;
+	char root[200];
+	pid_t pid; /* 0: not running */
+	unsigned restarts, quick_deaths;
+	char died[48]; /* how it last died */
+	uint64_t started_ms, heard_ms;
+	uint32_t config_done; /* generation it has confirmed */
+	bool is_equipped;     /* a worker: has its device and listeners */
+	struct peer *peer;
+	uv_timer_t respawn;
+};
+
+/* A socket pair between two processes; both ends stay open here for ever. */
+struct pair {
+	enum ipc_process who[2];
+	unsigned index[2];
+	int fd[2];
+};
+
+enum cert_source { CERT_FILE, CERT_STORED, CERT_SELF_SIGNED };
+
+/* What keys was given, so that a restarted keys gets the same: the workers'
+ * requests name the generation. */
+struct certificate {
+	enum cert_source source;
+	uint32_t generation;
+	int pem_fd;   /* memfd with key and chain; -1 none yet */
+	int chain_fd; /* memfd for the workers; -1 until keys has answered */
+	bool is_rsa;
+	char not_after[32]; /* RFC 3339 */
+};
+
+enum reload_step { RELOAD_IDLE, RELOAD_CERT, RELOAD_CHILDREN };
+
+struct reload {
+	enum reload_step step;
+	bool is_again; /* asked for while one was under way */
+	bool has_id, next_has_id;
+	uint32_t id, next_id; /* whom to answer: a reload message of session */
+	struct setup *setup;  /* the new world, until it is swapped in */
+	struct sockets sockets;
+	int config_fd;
+	struct certificate cert;
+	bool has_cert;
+	uv_timer_t deadline;
+	char said[1024]; /* what children had to say */
+};
+
+struct parent {
+	const struct parent_options *opt;
+	uv_loop_t loop;
+	uv_signal_t sig_child, sig_hup, sig_term, sig_int;
+	uv_timer_t ping;
+	uint64_t pinged_ms;
+	uint32_t ping_id;
+
+	struct setup *setup;
+	uint32_t generation; /* of the configuration */
+	int config_fd;
+	unsigned workers;
+	uint32_t slots;
+
+	struct process process[PROCESS_MAX]; /* keys, auth, session, workers */
+	unsigned n_process;
+	struct pair *pair;
+	unsigned n_pair;
+
+	struct sockets sockets;
+	uint32_t last_handle;
+	struct tun tun[CHILD_WORKERS];
+	int counters[CHILD_WORKERS];
+	int control_fd, lock_fd;
+	struct router router;
+	struct forwarding forwarding;
+	struct certificate cert;
+	uint32_t last_cert; /* generation; one that was refused is not used again */
+	int token_keys_fd;
+	bool has_loop, has_firewall, has_routes;
+
+	struct reload reload;
+	uint64_t started_ms;
+	bool is_stopping, workers_told;
+	uv_timer_t stop_timer;
+	int exit_code;
+};
+
+uint64_t now_ms(void);
+/* The running configuration. */
+static inline const struct config *
+parent_config(const struct parent *p)
+{
+	return p->setup->config;
+}
+
+/* process.c */
+int process_pairs(struct parent *p, char *why);
+int process_spawn(struct process *c);
+struct process *process_of(struct parent *p, enum ipc_process who, unsigned index);
+void process_reap(struct parent *p);
+void process_ping(struct parent *p);
+void process_kill(struct process *c, const char *reason);
+/* Drop the line to it; for the end. */
+void process_close(struct process *c);
+bool process_all_gone(const struct parent *p);
+/* A line in the event log, by way of session. */
+void event_send(struct parent *p, enum event_what what, const char *reason,
+		const char *text, uint64_t number);
+
+/* handout.c */
+void handout_start(struct process *c);
+void handout_worker(struct process *c);
+void handout_config(struct process *c);
+void handout_cert(struct process *c);
+void handout_listener(struct process *c, const struct listener *l);
+int certificate_read(struct certificate *cert, const struct parent *p, char *why);
+void certificate_close(struct certificate *cert);
+bool certificate_same(const struct certificate *a, const struct certificate *b);
+int token_keys_read(struct parent *p, char *why);
+void certificate_load(struct parent *p, const struct certificate *cert);
+extern const peer_handler parent_handlers[IPC_TYPES];
+
+/* parent.c */
+void parent_stop(struct parent *p);
+void parent_gone(struct parent *p); /* a child is gone while stopping */
+
+/* reload.c */
+void reload_ask(struct parent *p, bool has_id, uint32_t id);
+void reload_cert_loaded(struct parent *p, const struct ipc_keys_loaded *m);
+void reload_config_done(struct parent *p, struct process *c,
+			const struct ipc_config_done *m);
+void reload_child_died(struct parent *p, struct process *c);
+
+/* status.c */
+void status_write(struct parent *p, struct ipc_status_text *m);
+
+#endif

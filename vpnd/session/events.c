@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+#include "vpnd/session/events.h"
+
+#include "common/err.h"
+#include "common/log.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What a stranger can cause without a password must not push the rest out of
+ * the ring: so many of each kind are kept in a second. */
+enum { STRANGER_BURST = 50 };
+static const bool is_stranger[EVENTS] = {
+	[EV_TLS_REJECT] = true,
+	[EV_PROTOCOL_ERROR] = true,
+	[EV_TOKEN_REFUSED] = true,
+};
+
+struct events {
+	uint64_t second[EVENTS];
+	unsigned in_second[EVENTS];
+	int dir_fd;
+	FILE *to;
+	size_t size, file_max;
+	char node[64];
+	events_hook hook;
+	void *arg;
+};
+
+static int
+open_current(struct events *ev)
+{
+	struct stat st;
+	int fd = openat(ev->dir_fd, "events.0",
+	                O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || (ev->to = fdopen(fd, "a")) == NULL) {
+		int rc = -errno;
+		close(fd);
+		return rc;
+	}
+	ev->size = (size_t)st.st_size;
+	/* A crash may have cut the last line: end it, so that only it is lost. */
+	char last = '\n';
+	if (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n')
+		ev->size += fputc('\n', ev->to) == '\n';
+	return 0;
+}
+
+int
+events_open(struct events **out, int dir_fd, size_t file_max, const char *node,
+            events_hook hook, void *arg)
+{
+	struct events *ev = calloc(1, sizeof(*ev));
+
+	if (ev == NULL)
+		return E_NOMEM;
+	*ev = (struct events){
+		.dir_fd = dir_fd, .file_max = file_max, .hook = hook, .arg = arg
+	};
+	events_node(ev, node);
+	int rc = open_current(ev);
+	if (rc < 0) {
+		free(ev);
+		return rc;
+	}
+	*out = ev;
+	return 0;
+}
+
+void
+events_close(struct events *ev)
+{
+	if (ev == NULL)
+		return;
+	if (ev->to != NULL)
+		fclose(ev->to);
+	free(ev);
+}
+
+void
+events_node(struct events *ev, const char *node)
+{
+	snprintf(ev->node, sizeof(ev->node), "%s", node);
+}
+
+static void
+put_text(json_t *o, const char *key, const char *text)
+{
+	if (text == NULL || text[0] == '\0')
+		return;
+	json_t *s = json_string(text);
+	/* A stranger's bytes need not be UTF-8, and the line must go out. */
+	if (s == NULL) {
+		char clean[256];
+		snprintf(clean, sizeof(clean), "%s", text);
+		for (char *p = clean; *p != '\0'; p++)
+			if ((unsigned char)*p >= 0x80)
+				*p = '?';
+		s = json_string(clean);
+	}
+	json_object_set_new(o, key, s);
+}
+
+static void
+put_addr(json_t *o, const char *key, const struct ip_addr *a)
+{
+	char text[IP_TEXT];
+
+	if (a->family != 0)
+		put_text(o, key, ip_text(a, text));
+}
+
+static void
+put_number(json_t *o, const char *key, uint64_t v)
+{
+	json_object_set_new(o, key, json_integer((json_int_t)v));
+}
+
+static void
+put_time(json_t *o, uint64_t wall_ms)
+{
+	time_t s = (time_t)(wall_ms / 1000);
+	struct tm tm;
+	char text[40], whole[32];
+
+	gmtime_r(&s, &tm);
+	strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text, sizeof(text), "%s.%03uZ", whole, (unsigned)(wall_ms % 1000));
+	put_text(o, "time", text);
+}
+
+static void
+put_sid(json_t *o, const uint8_t *sid)
+{
+	char text[2 * IPC_SID + 1];
+
+	if (sid == NULL)
+		return;
+	for (int i = 0; i < IPC_SID; i++)
+		snprintf(text + 2 * i, 3, "%02x", sid[i]);
+	put_text(o, "session", text);
+}
+
+static json_t *
+object_of(const struct events *ev, const struct event *e, uint64_t wall_ms)
+{
+	json_t *o = json_object();
+	char attempt[20];
+
+	put_time(o, wall_ms);
+	put_text(o, "event", event_name[e->what]);
+	put_text(o, "type", "AnyConnect");
+	put_text(o, "node", ev->node);
+	put_text(o, "user", e->user);
+	put_sid(o, e->sid);
+	put_text(o, "group", e->group);
+	put_text(o, "agent", e->agent);
+	put_addr(o, "source", &e->source);
+	put_addr(o, "addr4", &e->addr4);
+	put_addr(o, "addr6", &e->addr6);
+	put_text(o, "reason", e->reason);
+	put_text(o, "text", e->text);
+	if (e->attempt != 0) {
+		/* As text: 64 bits are more than a JSON number holds everywhere. */
+		snprintf(attempt, sizeof(attempt), "%016llx", (unsigned long long)e->attempt);
+		put_text(o, "attempt", attempt);
+	}
+	if (e->number != 0)
+		put_number(o, "number", e->number);
+	if (e->has_usage) {
+		put_number(o, "duration_s", e->duration_s);
+		put_number(o, "rx_bytes", e->rx_bytes);
+		put_number(o, "tx_bytes", e->tx_bytes);
+	}
+	return o;
+}
+
+static void
+log_event(const struct event *e)
+{
+	char source[IP_TEXT];
+	uint32_t sid = e->sid == NULL ? 0
+	                              : (uint32_t)e->sid[0] << 24 | (uint32_t)e->sid[1] << 16 |
+	                                        (uint32_t)e->sid[2] << 8 | e->sid[3];
+
+	log_limited(LOG_L_INFO, sid, "event=%s user=%s source=%s reason=%s text=%s",
+	            event_name[e->what], e->user && *e->user ? e->user : "-",
+	            ip_text(&e->source, source), e->reason && *e->reason ? e->reason : "-",
+	            e->text && *e->text ? e->text : "-");
+}
+
+static void
+rotate(struct events *ev)
+{
+	if (ev->to != NULL)
+		fclose(ev->to);
+	ev->to = NULL;
+	ev->size = 0;
+	if (renameat(ev->dir_fd, "events.0", ev->dir_fd, "events.1") < 0 ||
+	    open_current(ev) < 0)
+		log_limited(LOG_L_ERR, 0, "events: cannot turn the ring: %s", err_text(-errno));
+}
+
+static bool
+is_flood(struct events *ev, enum event_what what, uint64_t wall_ms)
+{
+	if (!is_stranger[what])
+		return false;
+	if (ev->second[what] != wall_ms / 1000) {
+		if (ev->in_second[what] > STRANGER_BURST)
+			log_warn(0, "events: %u of %s in one second, %u kept",
+			         ev->in_second[what], event_name[what], STRANGER_BURST);
+		ev->second[what] = wall_ms / 1000;
+		ev->in_second[what] = 0;
+	}
+	return ++ev->in_second[what] > STRANGER_BURST;
+}
+
+void
+events_add(struct events *ev, const struct event *e, uint64_t wall_ms)
+{
+	if (is_flood(ev, e->what, wall_ms))
+		return;
+	json_t *o = object_of(ev, e, wall_ms);
+	char *line = json_dumps(o, JSON_COMPACT);
+	size_t n = line != NULL ? strlen(line) : 0;
+
+	log_event(e);
+	json_decref(o);
+	if (line == NULL)
+		return;
+	if (ev->size + n + 1 > ev->file_max || ev->to == NULL)
+		rotate(ev);
+	if (ev->to != NULL && fwrite(line, 1, n, ev->to) == n && fputc('\n', ev->to) != EOF)
+		ev->size += n + 1;
+	if (ev->hook != NULL)
+		ev->hook(ev->arg, line, n);
+	free(line);
+}
+
+void
+events_flush(struct events *ev)
+{
+	if (ev->to != NULL && fflush(ev->to) != 0)
+		log_limited(LOG_L_ERR, 0, "events: %s", err_text(-errno));
+}
+
+/* "key":"value" as json_dumps writes it. */
+static bool
+has_pair(const char *line, const char *key, const char *value)
+{
+	json_t *v = json_string(value);
+	char *text = v != NULL ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+	char pair[1600];
+	bool found = text != NULL &&
+	             snprintf(pair, sizeof(pair), "\"%s\":%s", key, text) <
+	                     (int)sizeof(pair) &&
+	             strstr(line, pair) != NULL;
+
+	free(text);
+	json_decref(v);
+	return found;
+}
+
+bool
+events_match(const struct events_filter *f, const char *line)
+{
+	static const char time_key[] = "{\"time\":\"";
+
+	if (f->event != NULL && !has_pair(line, "event", f->event) &&
+	    !has_pair(line, "type", f->event))
+		return false;
+	if (f->user != NULL && !has_pair(line, "user", f->user))
+		return false;
+	return f->since == NULL || (strncmp(line, time_key, strlen(time_key)) == 0 &&
+	                            strcmp(line + strlen(time_key), f->since) >= 0);
+}
+
+static void
+each_line(const struct events *ev, const char *name, const struct events_filter *f,
+          events_hook each, void *arg)
+{
+	int fd = openat(ev->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	FILE *from = fd >= 0 ? fdopen(fd, "r") : NULL;
+	char line[EVENTS_LINE_MAX * 2];
+
+	if (from == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while (fgets(line, sizeof(line), from) != NULL) {
+		size_t n = strcspn(line, "\n");
+		/* Without its end it is cut, by a crash or by our buffer. */
+		if (line[n] != '\n' || line[0] != '{')
+			continue;
+		line[n] = '\0';
+		if (events_match(f, line))
+			each(arg, line, n);
+	}
+	fclose(from);
+}
+
+static void
+count_line(void *arg, const char *line, size_t n)
+{
+	++*(unsigned *)arg;
+}
+
+struct skipper {
+	unsigned skip;
+	events_hook each;
+	void *arg;
+};
+
+static void
+skip_line(void *arg, const char *line, size_t n)
+{
+	struct skipper *s = arg;
+
+	if (s->skip > 0)
+		s->skip--;
+	else
+		s->each(s->arg, line, n);
+}
+
+int
+events_each(struct events *ev, const struct events_filter *f, unsigned last,
+            events_hook each, void *arg)
+{
+	unsigned total = 0;
+	struct skipper s = { .each = each, .arg = arg };
+
+	events_flush(ev);
+	/* Twice over the file costs less than keeping lines. */
+	if (last > 0) {
+		each_line(ev, "events.1", f, count_line, &total);
+		each_line(ev, "events.0", f, count_line, &total);
+		s.skip = total > last ? total - last : 0;
+	}
+	each_line(ev, "events.1", f, skip_line, &s);
+	each_line(ev, "events.0", f, skip_line, &s);
+	return 0;
+}

@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* conn.c -- one TCP connection: bytes in, TLS, bytes out, and its states. */
+#include "vpnd/worker/worker.h"
+
+#include "common/err.h"
+#include "common/log.h"
+
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PLAIN_BYTES = 16384 + 256, PEND_MAX = 65536, SPARE_MAX = 64 };
+
+static const char *const state_name[CONN_STATES] = {
+	[CONN_HANDSHAKE] = "handshake", [CONN_REQUEST] = "request",
+	[CONN_WAIT] = "wait",           [CONN_TUNNEL] = "tunnel",
+	[CONN_CLOSING] = "closing",     [CONN_CLOSED] = "closed",
+};
+
+/* The moves a connection makes: a row is where it is, a bit where it may go. */
+#define TO(s) (1u << CONN_##s)
+static const unsigned moves[CONN_STATES] = {
+	[CONN_HANDSHAKE] = TO(REQUEST) | TO(CLOSED),
+	[CONN_REQUEST] = TO(WAIT) | TO(CLOSING) | TO(CLOSED),
+	[CONN_WAIT] = TO(REQUEST) | TO(TUNNEL) | TO(CLOSING) | TO(CLOSED),
+	[CONN_TUNNEL] = TO(CLOSING) | TO(CLOSED),
+	[CONN_CLOSING] = TO(CLOSED),
+};
+#undef TO
+
+void
+conn_move(struct conn *c, enum conn_state to)
+{
+	if (!(moves[c->state] & 1u << to))
+		log_fatal("conn: no move from %s to %s", state_name[c->state],
+			  state_name[to]);
+	log_debug(c->tunnel ? c->tunnel->sid32 : 0, "conn %08x: %s -> %s", c->id,
+		  state_name[c->state], state_name[to]);
+	c->state = to;
+}
+
+/* Strangers are all connections that are no tunnel yet, oldest first: under
+ * pressure the oldest one makes room. */
+static void
+stranger_add(struct conn *c)
+{
+	struct worker *w = c->w;
+
+	c->is_stranger = true;
+	c->prev = w->strangers_last;
+	c->next = NULL;
+	if (w->strangers_last != NULL)
+		w->strangers_last->next = c;
+	else
+		w->strangers = c;
+	w->strangers_last = c;
+	w->n_strangers++;
+}
+
+static void
+stranger_remove(struct conn *c)
+{
+	struct worker *w = c->w;
+
+	if (!c->is_stranger)
+		return;
+	c->is_stranger = false;
+	if (c->prev != NULL)
+		c->prev->next = c->next;
+	else
+		w->strangers = c->next;
+	if (c->next != NULL)
+		c->next->prev = c->prev;
+	else
+		w->strangers_last = c->prev;
+	w->n_strangers--;
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events);
+
+static void
+watch(struct conn *c, int events)
+{
+	if (c->state == CONN_CLOSED || events == c->poll_events)
+		return;
+	c->poll_events = events;
+	if (events == 0)
+		uv_poll_stop(&c->poll);
+	else
+		uv_poll_start(&c->poll, events, on_ready);
+}
+
+/* Reading stops while someone is being asked, so that a stranger cannot fill
+ * our memory meanwhile. */
+static void
+rewatch(struct conn *c)
+{
+	int events = c->state == CONN_WAIT ? 0 : UV_READABLE;
+
+	if (c->out != NULL)
+		events |= UV_WRITABLE;
+	if (c->state == CONN_WAIT && events == 0)
+		events = UV_DISCONNECT;
+	watch(c, events);
+}
+
+static struct out *
+out_take(struct worker *w)
+{
+	struct out *o = w->spare;
+
+	if (o != NULL) {
+		w->spare = o->next;
+		w->n_spare--;
+	} else if ((o = malloc(sizeof(*o))) == NULL) {
+		return NULL;
+	}
+	o->next = NULL;
+	o->at = o->n = 0;
+	return o;
+}
+
+static void
+out_give(struct worker *w, struct out *o)
+{
+	if (w->n_spare >= SPARE_MAX) {
+		free(o);
+		return;
+	}
+	o->next = w->spare;
+	w->spare = o;
+	w->n_spare++;
+}
+
+static void
+mark_dirty(struct conn *c)
+{
+	if (c->is_dirty)
+		return;
+	c->is_dirty = true;
+	c->next_dirty = c->w->dirty;
+	c->w->dirty = c;
+}
+
+int
+conn_out(struct conn *c, const uint8_t *p, size_t n)
+{
+	unsigned pieces = 1;
+
+	if (c->state == CONN_CLOSED)
+		return E_CLOSED;
+	if (c->out == NULL && (c->out = out_take(c->w)) == NULL)
+		return E_NOMEM;
+	struct out *o = c->out;
+	for (; o->next != NULL; o = o->next)
+		pieces++;
+	while (n > 0) {
+		size_t k = OUT_BYTES - o->n < n ? OUT_BYTES - o->n : n;
+		memcpy(o->b + o->n, p, k);
+		o->n += k;
+		p += k;
+		n -= k;
+		if (n == 0)
+			break;
+		if (++pieces > OUT_PIECES)
+			return E_LIMIT;
+		if ((o->next = out_take(c->w)) == NULL)
+			return E_NOMEM;
+		o = o->next;
+	}
+	mark_dirty(c);
+	return 0;
+}
+
+bool
+conn_has_room(const struct conn *c, size_t n)
+{
+	const struct out *o = c->out;
+	/* 128: record header, nonce, tag, padding of either TLS version. */
+	return o == NULL || (o->next == NULL && OUT_BYTES - o->n >= n + 128);
+}
+
+void
+conn_flush(struct conn *c)
+{
+	while (c->out != NULL && c->state != CONN_CLOSED) {
+		struct out *o = c->out;
+		ssize_t n = send(c->fd, o->b + o->at, o->n - o->at, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			if (c->blocked_ms == 0)
+				c->blocked_ms = c->w->now_ms;
+			break;
+		}
+		if (n < 0) {
+			conn_close(c, "write failed");
+			return;
+		}
+		c->blocked_ms = 0;
+		o->at += (size_t)n;
+		if (o->at == o->n) {
+			c->out = o->next;
+			out_give(c->w, o);
+		}
+	}
+	if (c->state == CONN_CLOSED)
+		return;
+	if (c->out != NULL && c->out->at > 0 && c->out->next == NULL) {
+		/* Make the room that was freed usable again. */
+		struct out *o = c->out;
+		memmove(o->b, o->b + o->at, o->n - o->at);
+		o->n -= o->at;
+		o->at = 0;
+	}
+	if (c->out == NULL && c->state == CONN_CLOSING)
+		conn_close(c, c->ended);
+	else
+		rewatch(c);
+}
+
+int
+conn_write(struct conn *c, struct span text)
+{
+	while (text.n > 0) {
+		size_t k = text.n < 16384 ? text.n : 16384;
+		if (SSL_write(c->ssl, text.p, (int)k) != (int)k) {
+			ERR_clear_error();
+			return E_LIMIT;
+		}
+		text.p += k;
+		text.n -= k;
+	}
+	c->sent_ms = c->w->now_ms;
+	return 0;
+}
+
+static void
+on_closed(uv_handle_t *h)
+{
+	struct conn *c = h->data;
+	struct worker *w = c->w;
+
+	close(c->fd);
+	/* The dirty list never holds a closed connection over an iteration:
+	 * worker_flush ran since. */
+	w->conn[c->id & 0xffff] = NULL;
+	w->n_conn--;
+	free(c);
+}
+
+/* Let the dying connection say its FIN although refusals and deaths of processes
+ * are silenced: the firewall lets marked sockets speak. */
+static void
+mark_on_purpose(int fd)
+{
+	int one = 1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &one, sizeof(one)) < 0)
+		log_limited(LOG_L_WARN, 0, "cannot mark a socket: %s",
+			    err_text(-errno));
+}
+
+void
+conn_close(struct conn *c, const char *why)
+{
+	char peer[IP_TEXT];
+
+	if (c->state == CONN_CLOSED)
+		return;
+	log_debug(c->tunnel ? c->tunnel->sid32 : 0, "conn %08x from %s ends: %s", c->id,
+		  ip_text(&c->source, peer), why);
+	if (c->tunnel != NULL)
+		tunnel_detach(c, TUNNEL_LOST);
+	conn_move(c, CONN_CLOSED);
+	mark_on_purpose(c->fd);
+	stranger_remove(c);
+	while (c->out != NULL) {
+		struct out *o = c->out;
+		c->out = o->next;
+		out_give(c->w, o);
+	}
+	login_free(c->login);
+	c->login = NULL;
+	if (c->pend != NULL)
+		OPENSSL_cleanse(c->pend, c->pend_n);
+	free(c->pend);
+	c->pend = NULL;
+	SSL_free(c->ssl);
+	c->ssl = NULL;
+	shutdown(c->fd, SHUT_RDWR);
+	uv_close((uv_handle_t *)&c->poll, on_closed);
+}
+
+void
+conn_finish(struct conn *c, const char *why)
+{
+	if (c->state == CONN_CLOSED || c->state == CONN_CLOSING)
+		return;
+	snprintf(c->ended, sizeof(c->ended), "%s", why);
+	if (c->tunnel != NULL)
+		tunnel_detach(c, TUNNEL_LOST);
+	SSL_shutdown(c->ssl); /* close_notify, into the queue */
+	ERR_clear_error();
+	conn_move(c, CONN_CLOSING);
+	c->deadline_ms = c->w->now_ms + 5000;
+	if (c->out == NULL)
+		conn_close(c, why);
+	else
+		mark_dirty(c);
+}
+
+struct conn *
+conn_by_id(struct worker *w, uint32_t id)
+{
+	struct conn *c = (id & 0xffff) < WORKER_CONNS ? w->conn[id & 0xffff] : NULL;
+
+	return c != NULL && c->id == id && c->state != CONN_CLOSED ? c : NULL;
+}
+
+static int
+free_index(struct worker *w, unsigned *index)
+{
+	for (unsigned i = 0; i < WORKER_CONNS; i++) {
+		unsigned k = (w->conn_next + i) % WORKER_CONNS;
+		if (w->conn[k] == NULL) {
+			w->conn_next = k + 1;
+			*index = k;
+			return 0;
+		}
+	}
+	return E_LIMIT;
+}
+
+int
+conn_new(struct worker *w, int fd, const struct ip_addr *source)
+{
+	unsigned index;
+	struct sockaddr_storage ss;
+	socklen_t ss_n = sizeof(ss);
+
+	if (w->n_strangers >= WORKER_STRANGERS)
+		conn_close(w->strangers, "too many unfinished connections");
+	if (free_index(w, &index) < 0)
+		return E_LIMIT;
+	struct conn *c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return E_NOMEM;
+	c->w = w;
+	c->fd = fd;
+	c->id = (uint32_t)++w->conn_gen[index] << 16 | index;
+	c->source = *source;
+	if (getsockname(fd, (struct sockaddr *)&ss, &ss_n) == 0)
+		c->local = ip_of_sockaddr((struct sockaddr *)&ss);
+	c->since_ms = c->heard_ms = w->now_ms;
+	c->deadline_ms = w->now_ms + HANDSHAKE_MS;
+	int rc = tls_attach(c);
+	if (rc == 0)
+		rc = uv_poll_init(&w->loop, &c->poll, fd);
+	if (rc < 0) {
+		SSL_free(c->ssl);
+		free(c);
+		return rc;
+	}
+	c->poll.data = c;
+	w->conn[index] = c;
+	w->n_conn++;
+	stranger_add(c);
+	watch(c, UV_READABLE);
+	return 0;
+}
+
+static void
+tls_failed(struct conn *c)
+{
+	unsigned long e = ERR_peek_last_error();
+	const char *text = e ? ERR_reason_error_string(e) : NULL;
+
+	/* A connection that just goes away is no event: scanners and probes do. */
+	if (e != 0)
+		worker_event(c->w, EV_TLS_REJECT, &c->source, "", "handshake",
+			     text ? text : "TLS error");
+	ERR_clear_error();
+	if (c->out != NULL) {
+		/* Our alert tells the client why. */
+		conn_flush(c);
+	}
+	conn_close(c, "TLS handshake failed");
+}
+
+static bool
+handshake(struct conn *c)
+{
+	int rc = SSL_accept(c->ssl);
+
+	if (rc == 1) {
+		conn_move(c, CONN_REQUEST);
+		c->deadline_ms =
+			c->w->now_ms + (uint64_t)c->w->cfg->login_timeout_s * 1000;
+		return true;
+	}
+	if (SSL_get_error(c->ssl, rc) == SSL_ERROR_WANT_READ)
+		return false;
+	tls_failed(c);
+	return false;
+}
+
+static int
+pend(struct conn *c, struct span s)
+{
+	if (s.n == 0)
+		return 0;
+	if (c->pend_n + s.n > PEND_MAX)
+		return E_LIMIT;
+	uint8_t *p = realloc(c->pend, c->pend_n + s.n);
+	if (p == NULL)
+		return E_NOMEM;
+	memcpy(p + c->pend_n, s.p, s.n);
+	c->pend = p;
+	c->pend_n += s.n;
+	return 0;
+}
+
+/* Decrypted bytes, to whoever the state says. */
+static void
+take_plain(struct conn *c, struct span in)
+{
+	if (c->state == CONN_REQUEST)
+		login_feed(c, &in);
+	if (c->state == CONN_TUNNEL)
+		tunnel_feed(c, in);
+	else if (c->state == CONN_WAIT && pend(c, in) < 0)
+		conn_close(c, "sent too much while it had to wait");
+}
+
+static void
+read_plain(struct conn *c)
+{
+	while (c->state != CONN_CLOSED && c->state != CONN_CLOSING) {
+		int n = SSL_read(c->ssl, c->w->plain, PLAIN_BYTES);
+		if (n > 0) {
+			take_plain(c, span_of(c->w->plain, (size_t)n));
+			continue;
+		}
+		int e = SSL_get_error(c->ssl, n);
+		if (e == SSL_ERROR_WANT_READ)
+			return;
+		if (e != SSL_ERROR_ZERO_RETURN)
+			ERR_clear_error();
+		conn_close(c, e == SSL_ERROR_ZERO_RETURN ? "closed by the client"
+							 : "TLS error");
+		return;
+	}
+}
+
+void
+conn_resume(struct conn *c)
+{
+	uint8_t *p = c->pend;
+	size_t n = c->pend_n;
+
+	c->pend = NULL;
+	c->pend_n = 0;
+	if (p != NULL) {
+		take_plain(c, span_of(p, n));
+		OPENSSL_cleanse(p, n);
+		free(p);
+	}
+	if (c->state != CONN_CLOSED)
+		rewatch(c);
+}
+
+static void
+on_readable(struct conn *c)
+{
+	struct worker *w = c->w;
+	ssize_t n = recv(c->fd, w->recv, RECV_BYTES, 0);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		conn_close(c, n == 0 ? "closed by the client" : "reset by the client");
+		return;
+	}
+	c->heard_ms = w->now_ms;
+	c->in = span_of(w->recv, (size_t)n);
+	if (c->state != CONN_HANDSHAKE || handshake(c))
+		read_plain(c);
+	c->in = (struct span){ 0 };
+	if (c->state != CONN_CLOSED)
+		rewatch(c);
+}
+
+static void
+on_ready(uv_poll_t *poll, int status, int events)
+{
+	struct conn *c = poll->data;
+
+	if (c->state == CONN_CLOSED)
+		return;
+	if (status < 0 || (events & UV_DISCONNECT)) {
+		conn_close(c, "reset by the client");
+		return;
+	}
+	if (events & UV_WRITABLE)
+		conn_flush(c);
+	if ((events & UV_READABLE) && c->state != CONN_CLOSED)
+		on_readable(c);
+}
+
+void
+conn_is_tunnel(struct conn *c)
+{
+	stranger_remove(c);
+}
+
+void
+conn_tick(struct conn *c)
+{
+	uint64_t now = c->w->now_ms;
+
+	if (c->state == CONN_CLOSED)
+		return;
+	if (c->blocked_ms != 0 && now - c->blocked_ms > SEND_MS) {
+		if (c->tunnel != NULL)
+			tunnel_detach(c, TUNNEL_STALLED);
+		conn_close(c, "did not read");
+	} else if (c->deadline_ms != 0 && now > c->deadline_ms) {
+		if (c->state == CONN_WAIT)
+			login_on_late(c);
+		else
+			conn_close(c, c->state == CONN_HANDSHAKE ? "handshake too slow"
+								 : "request too slow");
+	} else if (c->state == CONN_TUNNEL) {
+		tunnel_tick(c);
+	}
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+#include "vpnd/worker/profile.h"
+
+#include "common/b64.h"
+#include "common/err.h"
+#include "common/xml.h"
+
+#include <expat.h>
+#include <openssl/evp.h>
+
+enum { DEPTH_MAX = 32 };
+
+static void
+element(struct wr *w, const char *name, const char *text)
+{
+	wr_fmt(w, "<%s>", name);
+	xml_text(w, span_str(text));
+	wr_fmt(w, "</%s>\n", name);
+}
+
+void
+profile_write(struct wr *w, const struct profile *p)
+{
+	const char *yes_no = p->local_lan ? "true" : "false";
+
+	wr_str(w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+		  "<AnyConnectProfile xmlns=\"http://schemas.xmlsoap.org/encoding/\" "
+		  "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" "
+		  "xsi:schemaLocation=\"http://schemas.xmlsoap.org/encoding/ "
+		  "AnyConnectProfile.xsd\">\n<ClientInitialization>\n"
+		  /* We serve no software: do not let the client look for it. */
+		  "<BypassDownloader>true</BypassDownloader>\n"
+		  "<AutoUpdate UserControllable=\"false\">false</AutoUpdate>\n"
+		  "<StrictCertificateTrust>false</StrictCertificateTrust>\n");
+	wr_fmt(w, "<LocalLanAccess UserControllable=\"%s\">%s</LocalLanAccess>\n",
+	       yes_no, yes_no);
+	wr_str(w,
+	       "<AutoReconnect UserControllable=\"false\">true\n"
+	       "<AutoReconnectBehavior UserControllable=\"false\">ReconnectAfterResume"
+	       "</AutoReconnectBehavior>\n</AutoReconnect>\n</ClientInitialization>\n"
+	       "<ServerList>\n<HostEntry>\n");
+	element(w, "HostName", p->alias && p->alias[0] ? p->alias : p->hostname);
+	element(w, "HostAddress", p->hostname);
+	if (p->group && p->group[0])
+		element(w, "UserGroup", p->group);
+	wr_str(w,
+	       "<PrimaryProtocol>SSL</PrimaryProtocol>\n</HostEntry>\n</ServerList>\n"
+	       "</AnyConnectProfile>\n");
+}
+
+struct check {
+	XML_Parser parser;
+	unsigned depth;
+	bool is_vpn;
+};
+
+static void
+on_doctype(void *arg, const char *name, const char *sysid, const char *pubid, int has)
+{
+	struct check *c = arg;
+	c->is_vpn = false;
+	XML_StopParser(c->parser, XML_FALSE);
+}
+
+static void
+on_start(void *arg, const char *name, const char **atts)
+{
+	struct check *c = arg;
+	const char *colon = strchr(name, ':');
+
+	if (c->depth == 0)
+		c->is_vpn = strcmp(colon ? colon + 1 : name, "AnyConnectProfile") == 0;
+	if (++c->depth > DEPTH_MAX || !c->is_vpn)
+		XML_StopParser(c->parser, XML_FALSE);
+}
+
+static void
+on_end(void *arg, const char *name)
+{
+	struct check *c = arg;
+	c->depth--;
+}
+
+int
+profile_check(struct span file)
+{
+	struct check c = { 0 };
+
+	if (file.n == 0 || file.n > PROFILE_MAX)
+		return E_INVAL;
+	c.parser = XML_ParserCreate(NULL);
+	if (c.parser == NULL)
+		return E_NOMEM;
+	XML_SetUserData(c.parser, &c);
+	XML_SetElementHandler(c.parser, on_start, on_end);
+	XML_SetStartDoctypeDeclHandler(c.parser, on_doctype);
+	enum XML_Status st =
+		XML_Parse(c.parser, (const char *)file.p, (int)file.n, XML_TRUE);
+	XML_ParserFree(c.parser);
+	return st == XML_STATUS_OK && c.is_vpn ? 0 : E_INVAL;
+}
+
+void
+profile_sha1(char out[PROFILE_SHA1_HEX], struct span bytes)
+{
+	uint8_t md[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+	struct wr w = wr_open(out, PROFILE_SHA1_HEX);
+
+	if (EVP_Digest(bytes.p, bytes.n, md, &n, EVP_sha1(), NULL) == 1)
+		hex_encode_upper(&w, span_of(md, n));
+	wr_u8(&w, 0);
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* tls.c -- the TLS context: versions, the served chain, signatures asked of
+ * `keys`, and the BIO that joins an SSL to its connection.
+ *
+ * The private key is never here. The key objects hold the public half and a
+ * method whose sign function asks `keys` and waits: a P-256 signature and the
+ * way there and back take some 30 us, less than any scheme to do something else
+ * meanwhile would cost. The functions for such methods are deprecated in OpenSSL
+ * 3; their successor is a provider of ten times the size, to be written when the
+ * methods go away.
+ */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include "vpnd/worker/worker.h"
+
+#include "common/err.h"
+#include "common/log.h"
+
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+
+enum { SIGN_WAIT_MS = 300, SIGN_TRIES = 10 };
+
+struct key_owner {
+	struct worker *w;
+	uint32_t generation;
+	EVP_PKEY *public_half;
+};
+
+/* keys may be restarted under our request: ask again. */
+static int
+ask_keys(struct key_owner *o, enum sign_scheme scheme, const uint8_t *data, size_t n,
+	 uint8_t *sig, size_t cap, size_t *sig_n)
+{
+	static uint32_t last_id; /* names our question on this one line */
+	static union ipc_body answer;
+	struct ipc_key_sign ask = { .id = ++last_id,
+				    .generation = o->generation,
+				    .scheme = (uint8_t)scheme };
+
+	if (n > sizeof(ask.data.p))
+		return E_INVAL;
+	memcpy(ask.data.p, data, n);
+	ask.data.n = (uint32_t)n;
+	for (int i = 0; i < SIGN_TRIES; i++) {
+		enum ipc_type type;
+		int rc = peer_send(&o->w->keys, IPC_key_sign, &ask);
+		while (rc == 0) {
+			rc = peer_receive(&o->w->keys, SIGN_WAIT_MS, &type, &answer);
+			if (rc == 0 && type == IPC_key_signed &&
+			    answer.key_signed.id == ask.id)
+				break;
+		}
+		if (rc == E_AGAIN)
+			continue;
+		if (rc < 0)
+			return rc;
+		const struct ipc_key_signed *a = &answer.key_signed;
+		if (a->is_bad || a->signature.n > cap)
+			return E_TLS;
+		memcpy(sig, a->signature.p, a->signature.n);
+		*sig_n = a->signature.n;
+		return 0;
+	}
+	log_limited(LOG_L_ERR, 0, "keys does not answer; a handshake fails");
+	return E_AGAIN;
+}
+
+static int
+sign_ec(int type, const unsigned char *digest, int n, unsigned char *sig,
+	unsigned *sig_n, const BIGNUM *kinv, const BIGNUM *r, EC_KEY *key)
+{
+	struct key_owner *o = EC_KEY_get_ex_data(key, 0);
+	size_t got;
+
+	if (o == NULL || ask_keys(o, SIGN_ECDSA, digest, (size_t)n, sig,
+				  (size_t)ECDSA_size(key), &got) < 0)
+		return 0;
+	*sig_n = (unsigned)got;
+	return 1;
+}
+
+/* OpenSSL pads PSS by itself and comes here with the whole block; for PKCS#1 it
+ * leaves the padding to us. keys signs padded blocks only. */
+static int
+sign_rsa(int n, const unsigned char *from, unsigned char *to, RSA *rsa, int padding)
+{
+	struct key_owner *o = RSA_get_ex_data(rsa, 0);
+	uint8_t block[1024];
+	size_t size = (size_t)RSA_size(rsa), got;
+
+	if (o == NULL || size > sizeof(block))
+		return -1;
+	if (padding == RSA_PKCS1_PADDING) {
+		if (RSA_padding_add_PKCS1_type_1(block, (int)size, from, n) != 1)
+			return -1;
+	} else if (padding == RSA_NO_PADDING && (size_t)n == size) {
+		memcpy(block, from, size);
+	} else {
+		return -1;
+	}
+	if (ask_keys(o, SIGN_RSA_PAD, block, size, to, size, &got) < 0 || got != size)
+		return -1;
+	return (int)got;
+}
+
+static void
+free_owner(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp)
+{
+	OPENSSL_free(ptr);
+}
+
+/* An EVP_PKEY with the public key of the certificate and our method. */
+static EVP_PKEY *
+remote_key(struct worker *w, X509 *cert, uint32_t generation)
+{
+	static EC_KEY_METHOD *ec_method;
+	static RSA_METHOD *rsa_method;
+	EVP_PKEY *public_half = X509_get0_pubkey(cert), *key = EVP_PKEY_new();
+	struct key_owner *o = OPENSSL_zalloc(sizeof(*o));
+	bool done = false;
+
+	if (public_half == NULL || key == NULL || o == NULL)
+		goto out;
+	*o = (struct key_owner){ .w = w, .generation = generation };
+	if (EVP_PKEY_get_base_id(public_half) == EVP_PKEY_EC) {
+		EC_KEY *ec = EVP_PKEY_get1_EC_KEY(public_half);
+		EC_KEY *copy = ec ? EC_KEY_dup(ec) : NULL;
+		EC_KEY_free(ec);
+		if (copy == NULL)
+			goto out;
+		if (ec_method == NULL) {
+			EC_KEY_get_ex_new_index(0, NULL, NULL, NULL, free_owner);
+			ec_method = EC_KEY_METHOD_new(EC_KEY_OpenSSL());
+			EC_KEY_METHOD_set_sign(ec_method, sign_ec, NULL, NULL);
+		}
+		EC_KEY_set_method(copy, ec_method);
+		EC_KEY_set_ex_data(copy, 0, o);
+		done = EVP_PKEY_assign_EC_KEY(key, copy) == 1;
+	} else if (EVP_PKEY_get_base_id(public_half) == EVP_PKEY_RSA) {
+		RSA *rsa = EVP_PKEY_get1_RSA(public_half);
+		RSA *copy = rsa ? RSAPublicKey_dup(rsa) : NULL;
+		RSA_free(rsa);
+		if (copy == NULL)
+			goto out;
+		if (rsa_method == NULL) {
+			RSA_get_ex_new_index(0, NULL, NULL, NULL, free_owner);
+			rsa_method = RSA_meth_dup(RSA_PKCS1_OpenSSL());
+			RSA_meth_set_priv_enc(rsa_method, sign_rsa);
+			RSA_meth_set_flags(rsa_method, RSA_METHOD_FLAG_NO_CHECK);
+		}
+		RSA_set_method(copy, rsa_method);
+		RSA_set_ex_data(copy, 0, o);
+		done = EVP_PKEY_assign_RSA(key, copy) == 1;
+	}
+out:
+	if (!done) {
+		OPENSSL_free(o);
+		EVP_PKEY_free(key);
+		return NULL;
+	}
+	return key;
+}
+
+static int
+wire_read(BIO *b, char *to, int n)
+{
+	struct conn *c = BIO_get_data(b);
+
+	BIO_clear_retry_flags(b);
+	if (c->in.n == 0) {
+		BIO_set_retry_read(b);
+		return -1;
+	}
+	size_t k = c->in.n < (size_t)n ? c->in.n : (size_t)n;
+	memcpy(to, c->in.p, k);
+	c->in.p += k;
+	c->in.n -= k;
+	return (int)k;
+}
+
+static int
+wire_write(BIO *b, const char *from, int n)
+{
+	struct conn *c = BIO_get_data(b);
+
+	BIO_clear_retry_flags(b);
+	return conn_out(c, (const uint8_t *)from, (size_t)n) < 0 ? -1 : n;
+}
+
+static long
+wire_ctrl(BIO *b, int cmd, long num, void *ptr)
+{
+	return cmd == BIO_CTRL_FLUSH || cmd == BIO_CTRL_DUP;
+}
+
+static int
+wire_create(BIO *b)
+{
+	BIO_set_init(b, 1);
+	return 1;
+}
+
+static BIO_METHOD *
+wire_method(void)
+{
+	static BIO_METHOD *m; /* made once, the same for all */
+
+	if (m == NULL && (m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "wire")) != NULL) {
+		BIO_meth_set_read(m, wire_read);
+		BIO_meth_set_write(m, wire_write);
+		BIO_meth_set_ctrl(m, wire_ctrl);
+		BIO_meth_set_create(m, wire_create);
+	}
+	return m;
+}
+
+int
+tls_versions(struct worker *w)
+{
+	int max = w->cfg->tls_max == TLS_MAX_12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+
+	return SSL_CTX_set_min_proto_version(w->tls, TLS1_2_VERSION) == 1 &&
+			       SSL_CTX_set_max_proto_version(w->tls, max) == 1
+		       ? 0
+		       : E_TLS;
+}
+
+int
+tls_init(struct worker *w)
+{
+	w->tls = SSL_CTX_new(TLS_server_method());
+	if (w->tls == NULL)
+		return E_TLS;
+	SSL_CTX_set_options(w->tls, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
+					    SSL_OP_CIPHER_SERVER_PREFERENCE |
+					    SSL_OP_NO_COMPRESSION |
+					    SSL_OP_PRIORITIZE_CHACHA |
+					    SSL_OP_IGNORE_UNEXPECTED_EOF);
+	/* No tickets: a client's second connection follows a token, and ticket
+	 * keys would have to be common to all workers. */
+	SSL_CTX_set_num_tickets(w->tls, 0);
+	SSL_CTX_set_session_cache_mode(w->tls, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_mode(w->tls, SSL_MODE_RELEASE_BUFFERS |
+					 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_read_ahead(w->tls, 0);
+	SSL_CTX_set_verify(w->tls, SSL_VERIFY_NONE, NULL);
+	if (SSL_CTX_set_cipher_list(w->tls, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 ||
+	    SSL_CTX_set1_groups_list(w->tls, "X25519:P-256:P-384") != 1)
+		return E_TLS;
+	return tls_versions(w);
+}
+
+static void
+fingerprint(X509 *cert, char hex[41])
+{
+	uint8_t md[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	X509_digest(cert, EVP_sha1(), md, &n);
+	for (unsigned i = 0; i < n && i < 20; i++)
+		snprintf(hex + 2 * i, 3, "%02X", md[i]);
+}
+
+/* SSL_CTX_use_certificate and the chain change together or not at all: a new
+ * context is built and put in the place of the old one, which lives on in the
+ * connections that began with it. */
+int
+tls_chain(struct worker *w, struct span pem, uint32_t generation, bool is_rsa)
+{
+	SSL_CTX *old = w->tls;
+	BIO *b = BIO_new_mem_buf(pem.p, (int)pem.n);
+	X509 *leaf = b ? PEM_read_bio_X509(b, NULL, NULL, NULL) : NULL, *ca;
+	EVP_PKEY *key = leaf ? remote_key(w, leaf, generation) : NULL;
+	int rc = key ? tls_init(w) : E_TLS;
+
+	if (rc == 0 && (SSL_CTX_use_certificate(w->tls, leaf) != 1 ||
+			SSL_CTX_use_PrivateKey(w->tls, key) != 1))
+		rc = E_TLS;
+	while (rc == 0 && (ca = PEM_read_bio_X509(b, NULL, NULL, NULL)) != NULL)
+		if (SSL_CTX_add0_chain_cert(w->tls, ca) != 1) {
+			X509_free(ca);
+			rc = E_TLS;
+		}
+	ERR_clear_error(); /* the end of the PEM text is an error to OpenSSL */
+	if (rc == 0) {
+		SSL_CTX_free(old);
+		w->cert_generation = generation;
+		fingerprint(leaf, w->cert_sha1);
+	} else if (w->tls != old) {
+		SSL_CTX_free(w->tls);
+		w->tls = old;
+	}
+	EVP_PKEY_free(key);
+	X509_free(leaf);
+	BIO_free(b);
+	return rc;
+}
+
+int
+tls_attach(struct conn *c)
+{
+	BIO *b = BIO_new(wire_method());
+
+	c->ssl = b ? SSL_new(c->w->tls) : NULL;
+	if (c->ssl == NULL) {
+		BIO_free(b);
+		return E_NOMEM;
+	}
+	BIO_set_data(b, c);
+	SSL_set_bio(c->ssl, b, b);
+	SSL_set_accept_state(c->ssl);
+	return 0;
+}
