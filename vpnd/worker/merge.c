@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 enum {
-	BUCKETS = 256,
-	BARRIERS = 64,
+	BUCKET_BITS = 8,
+	BARRIER_BITS = 6,
 	HEADER_MAX = INNER_MIN6 + 60,
 	NONE = 0 /* writes are numbered from 1 */
 };
@@ -45,10 +45,10 @@ struct merge {
 	unsigned again_at; /* merge_again: the piece to give next, or 0 */
 	/* The newest unit of each flow, by a hash. Two flows that meet here end
 	 * each other's units, which costs but breaks nothing. */
-	uint16_t bucket[BUCKETS];
+	uint16_t bucket[1 << BUCKET_BITS];
 	/* A packet whose ports cannot be seen ends what its source has begun: the
 	 * number of units there were. */
-	uint16_t barrier[BARRIERS];
+	uint16_t barrier[1 << BARRIER_BITS];
 	struct piece piece[MERGE_PACKETS + 1];
 	struct unit unit[MERGE_PACKETS + 1];
 	struct virtio_net_hdr vnet;
@@ -59,9 +59,9 @@ struct merge {
 /* Where does a packet belong? */
 struct place {
 	uint16_t transport, header;
-	uint8_t kind;      /* it may be merged, or start a merged write */
-	bool has_flow;     /* the ports are known */
-	bool ends_flow;    /* nothing is appended after it */
+	uint8_t kind;   /* it may be merged, or start a merged write */
+	bool has_flow;  /* the ports are known */
+	bool ends_flow; /* nothing is appended after it */
 	uint32_t seq;
 	uint16_t payload;
 };
@@ -117,7 +117,8 @@ place_udp(struct span packet, bool is4, struct place *pl)
 	const uint8_t *t = packet.p + pl->transport;
 	size_t left = packet.n - pl->transport;
 
-	if (left <= UDP_MIN || get16(t + UDP_LENGTH) != left || get16(t + UDP_CHECK) == 0)
+	if (left <= UDP_MIN || get16(t + UDP_LENGTH) != left ||
+	    get16(t + UDP_CHECK) == 0)
 		return;
 	pl->header = (uint16_t)(pl->transport + UDP_MIN);
 	pl->payload = (uint16_t)(left - UDP_MIN);
@@ -186,12 +187,19 @@ mix(uint64_t v)
 	return v ^ v >> 32;
 }
 
+/* The upper bits of a product depend on all bits of its factors. */
+static unsigned
+mix_end(uint64_t v, unsigned bits)
+{
+	return (unsigned)(v * UINT64_C(0x9e3779b97f4a7c15) >> (64 - bits));
+}
+
 static unsigned
 barrier_of(const struct inner *in)
 {
 	const uint8_t *a = in->src.s6_addr;
 
-	return (unsigned)(mix(mix(load64(a)) ^ load64(a + 8)) % BARRIERS);
+	return mix_end(mix(load64(a)) ^ load64(a + 8), BARRIER_BITS);
 }
 
 static unsigned
@@ -203,7 +211,7 @@ bucket_of(const struct inner *in, const struct place *pl)
 	h = mix(h ^ load64(in->src.s6_addr + 8));
 	h = mix(h ^ load64(in->dst.s6_addr));
 	h = mix(h ^ load64(in->dst.s6_addr + 8));
-	return (unsigned)(mix(h ^ ports) % BUCKETS);
+	return mix_end(h ^ ports, BUCKET_BITS);
 }
 
 /* Are both headers of one flow, and would cutting the merged packet make this one
@@ -226,7 +234,8 @@ tcp_fits(const uint8_t *a, const uint8_t *b, size_t header)
 {
 	return memcmp(a, b, TCP_SEQ) == 0 && memcmp(a + TCP_ACK, b + TCP_ACK, 5) == 0 &&
 	       memcmp(a + TCP_WINDOW, b + TCP_WINDOW, 2) == 0 &&
-	       memcmp(a + TCP_CHECK + 2, b + TCP_CHECK + 2, header - TCP_CHECK - 2) == 0;
+	       memcmp(a + TCP_CHECK + 2, b + TCP_CHECK + 2, header - TCP_CHECK - 2) ==
+		       0;
 }
 
 static bool
@@ -254,7 +263,8 @@ checks_hold(const uint8_t *p, size_t n, unsigned kind, size_t transport)
 	} else {
 		sum = checksum_pseudo(p + IP6_ADDRESSES, 32, proto, n - transport);
 	}
-	return checksum_fold(sum + checksum_sum(p + transport, n - transport)) == 0xffff;
+	return checksum_fold(sum + checksum_sum(p + transport, n - transport)) ==
+	       0xffff;
 }
 
 static bool

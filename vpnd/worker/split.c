@@ -66,18 +66,18 @@ sum_headers(struct split *s, uint8_t proto)
 	bool is4 = s->inner.version == 4;
 
 	if (is4)
-		s->ip_sum = checksum_sum(p, IP4_TOTAL) +
-			    checksum_sum(p + IP4_FRAGMENT, IP4_CHECK - IP4_FRAGMENT) +
-			    checksum_sum(p + IP4_ADDRESSES,
-					 s->transport - IP4_ADDRESSES);
+		s->ip_sum =
+			checksum_sum(p, IP4_TOTAL) +
+			checksum_sum(p + IP4_FRAGMENT, IP4_CHECK - IP4_FRAGMENT) +
+			checksum_sum(p + IP4_ADDRESSES, s->transport - IP4_ADDRESSES);
 	s->transport_sum = is4 ? checksum_pseudo(p + IP4_ADDRESSES, 8, proto, 0)
 			       : checksum_pseudo(p + IP6_ADDRESSES, 32, proto, 0);
 	if (s->kind == SPLIT_TCP)
-		s->transport_sum += checksum_sum(t, TCP_SEQ) + checksum_sum(t + TCP_ACK, 4) +
-				    checksum_sum(t + TCP_WINDOW, 2) +
-				    checksum_sum(t + TCP_CHECK + 2,
-						 s->header - s->transport -
-							 (TCP_CHECK + 2));
+		s->transport_sum +=
+			checksum_sum(t, TCP_SEQ) + checksum_sum(t + TCP_ACK, 4) +
+			checksum_sum(t + TCP_WINDOW, 2) +
+			checksum_sum(t + TCP_CHECK + 2,
+				     s->header - s->transport - (TCP_CHECK + 2));
 	else
 		s->transport_sum += checksum_sum(t, UDP_LENGTH);
 }
@@ -101,7 +101,8 @@ open_segments(struct split *s, const struct virtio_net_hdr *v, size_t read)
 	case VIRTIO_NET_HDR_GSO_TCPV6:
 		if (proto != IPPROTO_TCP || left < TCP_MIN)
 			return E_PROTO;
-		if ((v->gso_type == VIRTIO_NET_HDR_GSO_TCPV4) != (s->inner.version == 4))
+		if ((v->gso_type == VIRTIO_NET_HDR_GSO_TCPV4) !=
+		    (s->inner.version == 4))
 			return E_PROTO;
 		s->kind = SPLIT_TCP;
 		s->header = (t[TCP_OFFSET] >> 4) * 4u;
@@ -195,9 +196,11 @@ next_single(struct split *s, uint8_t *out, size_t cap, size_t *n)
 		sum = checksum_copy(out + s->check_from, packet.p + s->check_from,
 				    packet.n - s->check_from);
 		/* The field holds the pseudo-header's sum, so it is part of this
-		 * one. 0 becomes 0xffff for every protocol, as the kernel does:
-		 * to all but UDP they are the same number. */
-		checksum_put_udp(out + s->check_at, sum);
+		 * one. */
+		if (s->check_at - s->check_from == UDP_CHECK)
+			checksum_put_udp(out + s->check_at, sum);
+		else
+			checksum_put(out + s->check_at, sum);
 	} else {
 		memcpy(out, packet.p, packet.n);
 	}
@@ -213,13 +216,13 @@ finish_tcp(struct split *s, uint8_t *t, size_t length, uint64_t sum, bool is_las
 	uint8_t flags = t[TCP_FLAGS];
 
 	if (!is_last)
-		flags &= (uint8_t)~(TCP_F_FIN | TCP_F_PSH);
+		flags &= (uint8_t) ~(TCP_F_FIN | TCP_F_PSH);
 	if (s->made > 0)
 		flags &= (uint8_t)~TCP_F_CWR; /* RFC 3168 6.1.2: said once */
 	put32(t + TCP_SEQ, seq);
 	t[TCP_FLAGS] = flags;
-	sum += s->transport_sum + checksum_word((uint16_t)length) + checksum_word32(seq) +
-	       checksum_word(get16(t + TCP_OFFSET));
+	sum += s->transport_sum + checksum_word((uint16_t)length) +
+	       checksum_word32(seq) + checksum_word(get16(t + TCP_OFFSET));
 	checksum_put(t + TCP_CHECK, sum);
 }
 
@@ -250,12 +253,14 @@ split_next(struct split *s, uint8_t *out, size_t cap, size_t *n)
 	if (cap < total)
 		return E_LIMIT;
 	memcpy(out, packet.p, s->header);
-	uint64_t sum = checksum_copy(out + s->header, packet.p + s->header + s->at, payload);
+	uint64_t sum =
+		checksum_copy(out + s->header, packet.p + s->header + s->at, payload);
 	if (s->inner.version == 4) {
 		uint16_t id = (uint16_t)(get16(out + IP4_ID) + s->made);
 		put16(out + IP4_TOTAL, total);
 		put16(out + IP4_ID, id);
-		checksum_put(out + IP4_CHECK, s->ip_sum + checksum_word((uint16_t)total) +
+		checksum_put(out + IP4_CHECK, s->ip_sum +
+						      checksum_word((uint16_t)total) +
 						      checksum_word(id));
 	} else {
 		put16(out + IP6_PAYLOAD, total - INNER_MIN6);

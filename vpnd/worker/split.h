@@ -38,11 +38,11 @@ struct split {
 	enum split_kind kind;
 
 	/* The rest is ours. */
-	size_t header;       /* IP and transport headers together */
-	size_t transport;    /* where the transport header starts */
-	size_t step;         /* payload of every segment but the last */
-	size_t at;           /* payload already cut */
-	unsigned made;       /* packets already made */
+	size_t header;    /* IP and transport headers together */
+	size_t transport; /* where the transport header starts */
+	size_t step;      /* payload of every segment but the last */
+	size_t at;        /* payload already cut */
+	unsigned made;    /* packets already made */
 	bool is_done;
 	bool has_check;      /* the checksum is to be computed */
 	uint16_t check_from; /* SPLIT_SINGLE: sum from here ... */
