@@ -289,6 +289,49 @@ what_differs_is_not_merged(void)
 	is_shape("1 1", "datagrams without checksum");
 }
 
+/* Two packets with the same byte changed and the checksum right for it. */
+static void
+add_two_odd(struct pkt k, size_t at, uint8_t value)
+{
+	size_t t = pk_transport(&k), check = t + (k.proto == 6 ? 16 : 6);
+
+	start();
+	for (unsigned i = 0; i < 2; i++) {
+		struct pkt one = nth(k, i);
+		uint8_t p[2048];
+		size_t n = pk_make(p, &one, false);
+		p[t + at] = value;
+		pk_16(p + check, 0);
+		uint32_t sum = pk_pseudo(p, k.version, k.proto, n - t);
+		pk_16(p + check, 0xffff - pk_sum(p + t, n - t, sum));
+		add_bytes(p, n);
+	}
+}
+
+static void
+oddities_stay_alone_even_among_themselves(void)
+{
+	struct pkt k = of_kind(4, 6);
+
+	add_two_odd(k, 12, 0x81);
+	is_shape("1 1", "the flag beside the TCP header's length");
+	add_two_odd(k, 12, 0x40);
+	is_shape("1 1", "a TCP header of 16");
+	add_two_odd(of_kind(4, 17), 5, 0xee);
+	is_shape("1 1", "a UDP length that is not the packet's");
+	k.frag = 0xc000;
+	start();
+	add(k);
+	add(nth(k, 1));
+	is_shape("1 1", "the reserved bit");
+	k = of_kind(4, 6);
+	k.ip_options = 4;
+	start();
+	add(k);
+	add(nth(k, 1));
+	is_shape("1 1", "IPv4 options");
+}
+
 static void
 push_and_a_short_segment_end_a_write(void)
 {
@@ -579,6 +622,7 @@ main(void)
 	a_stream_becomes_one_write();
 	a_merged_write_says_what_the_kernel_wants();
 	what_differs_is_not_merged();
+	oddities_stay_alone_even_among_themselves();
 	push_and_a_short_segment_end_a_write();
 	identifications_count_up_or_do_not_matter();
 	a_wrong_checksum_is_not_covered_up();
