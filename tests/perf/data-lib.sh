@@ -17,6 +17,7 @@ data_enter() {
 	for tool in openconnect iperf3 jq ping; do
 		command -v $tool >/dev/null || die "$tool is missing: deploy/setup test"
 	done
+	[ -x "$PERF_BIN/vpnload" ] || die "$PERF_BIN/vpnload is missing: make perfs"
 	LAB=$PERF/client
 	mkdir -p "$LAB"
 	ip netns add lan
@@ -73,6 +74,28 @@ openconnect_start() { # dtls | tls
 	tail -20 "$LAB/log" >&2
 	server_log
 	die "$SERVER_NAME: openconnect ($1) does not come up"
+}
+
+vpnload_start() { # dtls | tls
+	local i up address mtu
+	rm -f "$LAB"/client.*
+	: >"$LAB/log"
+	in_client timeout 600 "$PERF_BIN/vpnload" tunnel $SERVER $PORT $NAME $PASSWORD "$1" vpn0 \
+		>"$LAB/log" 2>&1 &
+	CLIENT_PID=$!
+	disown
+	for i in $(seq 150); do
+		read -r up address mtu <"$LAB/log" && [ "$up" = up ] && break
+		kill -0 $CLIENT_PID 2>/dev/null || break
+		sleep 0.1
+	done
+	if [ "${up:-}" != up ]; then
+		cat "$LAB/log" >&2
+		server_log
+		die "$SERVER_NAME: vpnload ($1) does not come up"
+	fi
+	in_client env reason=connect TUNDEV=vpn0 VPNGATEWAY=$SERVER INTERNAL_IP4_MTU="$mtu" \
+		INTERNAL_IP4_ADDRESS="$address" "$ROOT/tests/lib/vpnc-lab" 2>/dev/null
 }
 
 client_has() { # dtls | tls
