@@ -143,3 +143,20 @@ iperf_run() { # SECONDS OPTIONS...
 	server_log
 	return 1
 }
+
+# vpnload without a device: COUNT sessions, RATE[,RATE...] each, BYTES, SECONDS.
+many() { # dtls | tls | plain, COUNT, RATES, BYTES, SECONDS
+	in_client timeout 300 "$PERF_BIN/vpnload" many $SERVER $PORT $NAME $PASSWORD \
+		"$1" "$2" "$3" "$4" "$5" $LAN
+}
+
+echo_start() { # BYTES of an answer, 0: all
+	in_lan "$PERF_BIN/vpnload" echo "$1" >"$PERF/echo.log" 2>&1 &
+	ECHO_PID=$!
+	disown
+	in_client ip route replace $LAN/32 via $SERVER # for `plain`
+}
+
+echo_stop() {
+	kill $ECHO_PID 2>/dev/null
+}

@@ -11,8 +11,9 @@
  *   vpnload many ADDRESS PORT USER PASSWORD dtls|tls|plain COUNT RATE BYTES SECONDS ECHO
  *       COUNT sessions in this process, each sending RATE packets of BYTES a second
  *       to UDP port 7 of the host ECHO and waiting for them to come back; no device.
- *       `plain` is the same traffic without a VPN: what the path itself costs. The
- *       first second is not counted. Last line:
+ *       `plain` is the same traffic without a VPN: what the path itself costs. RATE
+ *       may be several, with commas: they are run one after the other. The first
+ *       second of each is not counted. For each one line:
  *       many sessions=N sent=N received=N lost_pct=X rate=X p50_ms=X p99_ms=X
  *       max_ms=X min_share=X
  *       (min_share: received by sent of the session that fared worst.)
@@ -774,6 +775,21 @@ many_report(struct many *m, double seconds)
 	       n ? m->us[n - 1] / 1e3 : 0, worst);
 }
 
+static void
+many_run(struct many *m, int ep, double rate, double seconds)
+{
+	uint64_t start = now_ns();
+
+	for (unsigned i = 0; i < m->count; i++)
+		m->s[i].sent = m->s[i].received = 0;
+	m->n_us = m->late = 0;
+	m->from = start + NS;
+	m->until = m->from + (uint64_t)(seconds * 1e9);
+	many_loop(m, ep, rate, start);
+	many_report(m, seconds);
+	fflush(stdout);
+}
+
 static int
 mode_many(const struct target *t, bool is_plain, char **argv)
 {
@@ -782,13 +798,19 @@ mode_many(const struct target *t, bool is_plain, char **argv)
 	int ep = epoll_create1(EPOLL_CLOEXEC);
 
 	m.count = (unsigned)strtoul(argv[0], NULL, 10);
-	double rate = strtod(argv[1], NULL) * m.count, seconds = strtod(argv[3], NULL);
+	double seconds = strtod(argv[3], NULL), most = 0;
+	for (const char *r = argv[1]; r != NULL; r = strchr(r, ',') ? strchr(r, ',') + 1 : NULL) {
+		double rate = strtod(r, NULL) * m.count;
+		if (rate <= 0)
+			return 2;
+		most = rate > most ? rate : most;
+	}
 	m.bytes = strtoul(argv[2], NULL, 10);
 	m.echo = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(ECHO_PORT) };
-	if (m.count == 0 || rate <= 0 || seconds <= 0 || m.bytes < INNER_UDP + SERIAL ||
+	if (m.count == 0 || seconds <= 0 || m.bytes < INNER_UDP + SERIAL ||
 	    m.bytes > 1500 || inet_pton(AF_INET, argv[4], &m.echo.sin_addr) != 1)
 		return 2;
-	m.cap_us = (size_t)(rate * (seconds + 1)) + 1000;
+	m.cap_us = (size_t)(most * (seconds + 1)) + 1000;
 	m.us = calloc(m.cap_us, sizeof(*m.us));
 	m.s = calloc(m.count, sizeof(*m.s));
 	if (m.us == NULL || m.s == NULL)
@@ -805,11 +827,8 @@ mode_many(const struct target *t, bool is_plain, char **argv)
 	printf("ready sessions=%u\n", m.count);
 	fflush(stdout);
 	many_watch(&m, ep);
-	uint64_t start = now_ns();
-	m.from = start + NS;
-	m.until = m.from + (uint64_t)(seconds * 1e9);
-	many_loop(&m, ep, rate, start);
-	many_report(&m, seconds);
+	for (const char *r = argv[1]; r != NULL; r = strchr(r, ',') ? strchr(r, ',') + 1 : NULL)
+		many_run(&m, ep, strtod(r, NULL) * m.count, seconds);
 	for (unsigned i = 0; i < m.count && !is_plain; i++)
 		session_end(&m.s[i]);
 	return 0;
