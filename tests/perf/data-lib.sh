@@ -144,17 +144,17 @@ iperf_run() { # SECONDS OPTIONS...
 	return 1
 }
 
-# vpnload without a device: COUNT sessions, RATE[,RATE...] each, BYTES, SECONDS.
+# vpnload without a device: COUNT sessions, RATE[,RATE...] each, BYTES, SECONDS. It
+# and the echo go before others: what they wait for should be the server.
 many() { # dtls | tls | plain, COUNT, RATES, BYTES, SECONDS
-	in_client timeout 300 "$PERF_BIN/vpnload" many $SERVER $PORT $NAME $PASSWORD \
+	in_client timeout 300 nice -n -15 "$PERF_BIN/vpnload" many $SERVER $PORT $NAME $PASSWORD \
 		"$1" "$2" "$3" "$4" "$5" $LAN
 }
 
 echo_start() { # BYTES of an answer, 0: all
-	in_lan "$PERF_BIN/vpnload" echo "$1" >"$PERF/echo.log" 2>&1 &
+	in_lan nice -n -15 "$PERF_BIN/vpnload" echo "$1" >"$PERF/echo.log" 2>&1 &
 	ECHO_PID=$!
 	disown
-	in_client ip route replace $LAN/32 via $SERVER # for `plain`
 }
 
 echo_stop() {

@@ -5,8 +5,9 @@
  *   vpnload tunnel ADDRESS PORT USER PASSWORD dtls|tls DEVICE
  *       One session with a TUN that takes and gives super-packets (TSO, USO); UDP
  *       with UDP_SEGMENT and UDP_GRO, many TLS records per write. Prints
- *       "up INNER-ADDRESS MTU", then carries until SIGINT or SIGTERM. The device
- *       is to be configured by the caller.
+ *       "up INNER-ADDRESS MTU", then carries until SIGINT or SIGTERM and says
+ *       "carried up=N down=N", in packets. The device is to be configured by the
+ *       caller.
  *
  *   vpnload many ADDRESS PORT USER PASSWORD dtls|tls|plain COUNT RATE BYTES SECONDS ECHO
  *       COUNT sessions in this process, each sending RATE packets of BYTES a second
@@ -219,6 +220,7 @@ struct carrier {
 	struct session s;
 	int tun;
 	size_t mtu;
+	uint64_t up, down; /* packets */
 	struct merge *merge;
 	struct run run;
 	struct mmsghdr msgs[RX_MESSAGES];
@@ -361,6 +363,7 @@ carry_up(struct carrier *c)
 						   : frame + CSTP_HEADER;
 			if (split_next(&s, at, ROOM - RECORD_OVERHEAD - 1, &n) < 0)
 				break;
+			c->up++;
 			if (c->s.is_dtls) {
 				run_add(c, n);
 				continue;
@@ -402,6 +405,7 @@ deliver(struct carrier *c, struct span packet)
 
 	if (inner_parse(packet, &in) < 0)
 		return;
+	c->down++;
 	if (merge_add(c->merge, &in, 0) == E_LIMIT) {
 		deliver_all(c);
 		merge_add(c->merge, &in, 0);
@@ -540,6 +544,8 @@ mode_tunnel(const struct target *t, const char *device)
 	fcntl(c->s.u.tcp, F_SETFL, 0);
 	SSL_set_fd(c->s.u.ssl, c->s.u.tcp);
 	session_end(&c->s);
+	printf("carried up=%llu down=%llu\n", (unsigned long long)c->up,
+	       (unsigned long long)c->down);
 	return 0;
 }
 
