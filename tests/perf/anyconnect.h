@@ -47,7 +47,7 @@ struct tunnel {
 	unsigned char master[MASTER], id[DTLS_ID];
 	bool has_id;
 	int udp_port;
-	char address[64];       /* ours inside the tunnel, IPv4 */
+	char address[64];      /* ours inside the tunnel, IPv4 */
 	int tls_mtu, dtls_mtu; /* of that packet */
 };
 
@@ -103,12 +103,13 @@ take_cookie(const struct reply *r, const char *name, char *value, size_t cap)
 {
 	size_t n = strlen(name);
 
-	for (const char *p = r->text; (p = strcasestr(p, "\nSet-Cookie:")) && p < r->body;) {
+	for (const char *p = r->text;
+	     (p = strcasestr(p, "\nSet-Cookie:")) && p < r->body;) {
 		p += strlen("\nSet-Cookie:");
 		p += strspn(p, " ");
 		if (strncmp(p, name, n) == 0 && p[n] == '=' && p[n + 1] != ';')
 			snprintf(value, cap, "%.*s", (int)strcspn(p + n + 1, ";\r\n"),
-			         p + n + 1);
+				 p + n + 1);
 	}
 }
 
@@ -127,15 +128,18 @@ read_reply(SSL *ssl, struct reply *r)
 			return complain("read");
 		n += (size_t)got;
 		r->text[n] = '\0';
-		if (r->body == NULL && (r->body = strstr(r->text, "\r\n\r\n")) != NULL) {
+		if (r->body == NULL &&
+		    (r->body = strstr(r->text, "\r\n\r\n")) != NULL) {
 			r->body += 4;
 			header(r, "Content-Length", length, sizeof(length));
-			want = (size_t)(r->body - r->text) + (size_t)strtoul(length, NULL, 10);
+			want = (size_t)(r->body - r->text) +
+			       (size_t)strtoul(length, NULL, 10);
 			if (want >= sizeof(r->text))
 				return complain("reply too long");
 		}
 	}
-	return sscanf(r->text, "HTTP/1.%*d %d", &r->status) == 1 ? 0 : complain("status");
+	return sscanf(r->text, "HTTP/1.%*d %d", &r->status) == 1 ? 0
+								 : complain("status");
 }
 
 static inline int
@@ -144,15 +148,15 @@ post(SSL *ssl, const struct target *t, const char *path, const char *context,
 {
 	char text[16384];
 	int n = snprintf(text, sizeof(text),
-	                 "POST %s HTTP/1.1\r\nHost: %s\r\n"
-	                 "User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
-	                 "%s%s%s"
-	                 "Accept: */*\r\nAccept-Encoding: identity\r\n"
-	                 "X-Transcend-Version: 1\r\nX-Aggregate-Auth: 1\r\n"
-	                 "Content-Type: application/xml; charset=utf-8\r\n"
-	                 "Content-Length: %zu\r\n\r\n%s",
-	                 path, t->host, *context ? "Cookie: webvpncontext=" : "", context,
-	                 *context ? "\r\n" : "", strlen(body), body);
+			 "POST %s HTTP/1.1\r\nHost: %s\r\n"
+			 "User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
+			 "%s%s%s"
+			 "Accept: */*\r\nAccept-Encoding: identity\r\n"
+			 "X-Transcend-Version: 1\r\nX-Aggregate-Auth: 1\r\n"
+			 "Content-Type: application/xml; charset=utf-8\r\n"
+			 "Content-Length: %zu\r\n\r\n%s",
+			 path, t->host, *context ? "Cookie: webvpncontext=" : "",
+			 context, *context ? "\r\n" : "", strlen(body), body);
 
 	if (n < 0 || (size_t)n >= sizeof(text) || SSL_write(ssl, text, n) != n)
 		return complain("post");
@@ -192,13 +196,12 @@ fill_form(const struct target *t, const char *form, char *out, size_t cap)
 		else if (strcmp(type, "password") == 0)
 			snprintf(value, sizeof(value), "%s", t->password);
 		if (*name != '\0' && strcmp(type, "submit") != 0 && n < cap)
-			n += (size_t)snprintf(out + n, cap - n, "<%s>%s</%s>", name, value,
-			                      name);
+			n += (size_t)snprintf(out + n, cap - n, "<%s>%s</%s>", name,
+					      value, name);
 	}
 }
 
-#define CLIENT                                                                           \
-	"<version who=\"vpn\">v9.01-3</version><device-id>linux-64</device-id>"
+#define CLIENT "<version who=\"vpn\">v9.01-3</version><device-id>linux-64</device-id>"
 
 static inline int
 login(SSL *ssl, const struct target *t, char *token, size_t cap)
@@ -211,10 +214,11 @@ login(SSL *ssl, const struct target *t, char *token, size_t cap)
 		return -1;
 	token[0] = '\0';
 	snprintf(body, sizeof(body),
-	         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-	         "<config-auth client=\"vpn\" type=\"init\" aggregate-auth-version=\"2\">" CLIENT
-	         "<group-access>https://%s/</group-access></config-auth>\n",
-	         t->host);
+		 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+		 "<config-auth client=\"vpn\" type=\"init\" "
+		 "aggregate-auth-version=\"2\">" CLIENT
+		 "<group-access>https://%s/</group-access></config-auth>\n",
+		 t->host);
 	for (int form = 0; form < FORMS_MAX; form++) {
 		if (post(ssl, t, path, context, body, r) < 0)
 			break;
@@ -227,7 +231,8 @@ login(SSL *ssl, const struct target *t, char *token, size_t cap)
 		const char *element = strstr(r->body, "<session-token>");
 		if (element != NULL) {
 			element += strlen("<session-token>");
-			snprintf(token, cap, "%.*s", (int)strcspn(element, "<"), element);
+			snprintf(token, cap, "%.*s", (int)strcspn(element, "<"),
+				 element);
 		}
 		if (strstr(r->body, "id=\"success\"") != NULL) {
 			rc = *token ? 0 : complain("no token");
@@ -245,11 +250,11 @@ login(SSL *ssl, const struct target *t, char *token, size_t cap)
 			end = strstr(opaque, "</opaque>");
 		int n = end ? (int)(end - opaque) + 9 : 0;
 		snprintf(body, sizeof(body),
-		         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-		         "<config-auth client=\"vpn\" type=\"auth-reply\" "
-		         "aggregate-auth-version=\"2\">" CLIENT
-		         "%.*s<auth>%s</auth></config-auth>\n",
-		         n, n > 0 ? opaque : "", fields);
+			 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+			 "<config-auth client=\"vpn\" type=\"auth-reply\" "
+			 "aggregate-auth-version=\"2\">" CLIENT
+			 "%.*s<auth>%s</auth></config-auth>\n",
+			 n, n > 0 ? opaque : "", fields);
 	}
 	free(r);
 	return rc;
@@ -282,16 +287,17 @@ ask_tunnel(struct tunnel *u, const struct target *t, const char *token)
 		return -1;
 	RAND_bytes(u->master, MASTER);
 	to_hex(u->master, MASTER, secret);
-	int n = snprintf(text, sizeof(text),
-	                 "CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: %s\r\n"
-	                 "User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
-	                 "Cookie: webvpn=%s\r\nX-CSTP-Version: 1\r\nX-CSTP-Hostname: bench\r\n"
-	                 "X-CSTP-Base-MTU: 1500\r\nX-CSTP-MTU: 1390\r\n"
-	                 "X-CSTP-Address-Type: IPv6,IPv4\r\n"
-	                 "X-CSTP-Full-IPv6-Capability: true\r\n"
-	                 "X-DTLS-Master-Secret: %s\r\n"
-	                 "X-DTLS12-CipherSuite: AES256-GCM-SHA384:AES128-GCM-SHA256\r\n\r\n",
-	                 t->host, token, secret);
+	int n = snprintf(
+		text, sizeof(text),
+		"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: %s\r\n"
+		"User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
+		"Cookie: webvpn=%s\r\nX-CSTP-Version: 1\r\nX-CSTP-Hostname: bench\r\n"
+		"X-CSTP-Base-MTU: 1500\r\nX-CSTP-MTU: 1390\r\n"
+		"X-CSTP-Address-Type: IPv6,IPv4\r\n"
+		"X-CSTP-Full-IPv6-Capability: true\r\n"
+		"X-DTLS-Master-Secret: %s\r\n"
+		"X-DTLS12-CipherSuite: AES256-GCM-SHA384:AES128-GCM-SHA256\r\n\r\n",
+		t->host, token, secret);
 	if (n < 0 || (size_t)n >= sizeof(text) || SSL_write(u->ssl, text, n) != n ||
 	    read_reply(u->ssl, r) < 0 || r->status != 200) {
 		complain("CONNECT");
@@ -370,7 +376,8 @@ tunnel_open(struct tunnel *u, const struct target *t)
 static inline void
 tunnel_end(struct tunnel *u)
 {
-	static const char bye[] = "STF\1\0\x12\5\0\xb0" "Aborted by caller";
+	static const char bye[] = "STF\1\0\x12\5\0\xb0"
+				  "Aborted by caller";
 
 	SSL_write(u->ssl, bye, sizeof(bye) - 1);
 	tunnel_free(u);
@@ -418,7 +425,7 @@ target_open(struct target *t, char **argv)
 	t->user = argv[4];
 	t->password = argv[5];
 	t->to = (struct sockaddr_in){ .sin_family = AF_INET,
-		                      .sin_port = htons((uint16_t)atoi(argv[3])) };
+				      .sin_port = htons((uint16_t)atoi(argv[3])) };
 	if (inet_pton(AF_INET, t->host, &t->to.sin_addr) != 1) {
 		fprintf(stderr, "%s: not an IPv4 address\n", t->host);
 		exit(2);
@@ -430,9 +437,8 @@ target_open(struct target *t, char **argv)
 	SSL_CTX_set_cipher_list(t->dtls, "AES256-GCM-SHA384");
 	/* ocserv's answer to this resumption has no renegotiation_info. */
 	SSL_CTX_set_options(t->dtls, SSL_OP_NO_TICKET | SSL_OP_NO_QUERY_MTU |
-	                                     SSL_OP_NO_EXTENDED_MASTER_SECRET |
-	                                     SSL_OP_LEGACY_SERVER_CONNECT);
+					     SSL_OP_NO_EXTENDED_MASTER_SECRET |
+					     SSL_OP_LEGACY_SERVER_CONNECT);
 }
-
 
 #endif

@@ -160,3 +160,32 @@ echo_start() { # BYTES of an answer, 0: all
 echo_stop() {
 	kill $ECHO_PID 2>/dev/null
 }
+
+each() { # SESSIONS, TOTAL RATE... -> RATE,... of each session
+	local n=$1 t list=
+	shift
+	for t; do
+		list=$list${list:+,}$(calc %.4f "$t / $n")
+	done
+	echo "$list"
+}
+
+field() { # NAME, from vpnload's lines
+	sed -n "s/^many .* $1=\([0-9.]*\).*/\1/p"
+}
+
+# The highest of these rates at which less than 1 % is lost and the load client is
+# in time. Starts and stops the server.
+full_load() { # SERVER, dtls | tls, SESSIONS, BYTES, TOTAL RATE...
+	local best=0 lost late sent total server=$1 kind=$2 n=$3 bytes=$4
+	shift 4
+	server_start "$server"
+	many "$kind" "$n" "$(each "$n" "$@")" "$bytes" 2 >"$PERF/steps" || die "$server: no load"
+	server_stop
+	while read -r total lost late sent; do
+		[ "$(calc %d "$lost < 1 && $late < $sent / 20")" = 1 ] && best=$total
+	done < <(paste -d' ' <(printf '%s\n' "$@") <(field lost_pct <"$PERF/steps") \
+		<(field late <"$PERF/steps") <(field sent <"$PERF/steps"))
+	[ "$best" != 0 ] || { cat "$PERF/steps" >&2; die "$server cannot carry $1 packets a second"; }
+	echo "$best"
+}

@@ -9,15 +9,14 @@
  *       "carried up=N down=N", in packets. The device is to be configured by the
  *       caller.
  *
- *   vpnload many ADDRESS PORT USER PASSWORD dtls|tls|plain COUNT RATE BYTES SECONDS ECHO
- *       COUNT sessions in this process, each sending RATE packets of BYTES a second
- *       to UDP port 7 of the host ECHO and waiting for them to come back; no device.
- *       `plain` is the same traffic without a VPN: what the path itself costs. RATE
- *       may be several, with commas: they are run one after the other. The first
- *       second of each is not counted. For each one line:
- *       many sessions=N sent=N received=N lost_pct=X rate=X p50_ms=X p99_ms=X
- *       max_ms=X min_share=X
- *       (min_share: received by sent of the session that fared worst.)
+ *   vpnload many ADDRESS PORT USER PASSWORD dtls|tls|plain COUNT RATE BYTES SECONDS
+ * ECHO COUNT sessions in this process, each sending RATE packets of BYTES a second to
+ * UDP port 7 of the host ECHO and waiting for them to come back; no device. `plain` is
+ * the same traffic without a VPN: what the path itself costs. RATE may be several, with
+ * commas: they are run one after the other. The first second of each is not counted.
+ * For each one line: many sessions=N sent=N received=N lost_pct=X rate=X p50_ms=X
+ * p99_ms=X max_ms=X min_share=X (min_share: received by sent of the session that fared
+ * worst.)
  *
  *   vpnload echo BYTES
  *       Answers UDP port 7 with the datagram's first BYTES (0: all of them).
@@ -57,7 +56,7 @@
 enum {
 	RUN_RECORDS = 64, /* the kernel's bound for UDP_SEGMENT */
 	RUN_BYTES = 65000,
-	ROOM = 2048,     /* for one record; no packet of ours is longer */
+	ROOM = 2048, /* for one record; no packet of ours is longer */
 	RX_MESSAGES = 16,
 	RX_BYTES = 65536,
 	ARENA = 512 * 1024, /* TLS text of one round, and bytes of one recv */
@@ -135,8 +134,10 @@ take_keys(struct session *s)
 	OSSL_PARAM params[] = {
 		OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST,
 						 (char *)EVP_MD_get0_name(md), 0),
-		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SECRET, master, MASTER),
-		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SEED, seed, sizeof(seed)),
+		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SECRET, master,
+						  MASTER),
+		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SEED, seed,
+						  sizeof(seed)),
 		OSSL_PARAM_END,
 	};
 	int rc = EVP_KDF_derive(c, block, sizeof(block), params);
@@ -151,7 +152,8 @@ take_keys(struct session *s)
 	/* OpenSSL's few nonces start at random: a random start of ours meets them
 	 * once in 2^60 runs, which will do for a benchmark. */
 	RAND_bytes(taken, sizeof(taken));
-	if (record_tx_init(&s->tx, &ours, taken) < 0 || record_rx_init(&s->rx, &theirs) < 0)
+	if (record_tx_init(&s->tx, &ours, taken) < 0 ||
+	    record_rx_init(&s->rx, &theirs) < 0)
 		return -1;
 	SSL_free(ssl);
 	s->u.dtls = NULL;
@@ -190,7 +192,8 @@ dtls_send_one(struct session *s, uint8_t *text, size_t n)
 	size_t total;
 
 	if (record_seal(&s->tx, text, n, &total) == 0 &&
-	    send(s->u.udp, text - RECORD_HEADROOM, total, 0) < 0 && errno == ECONNREFUSED)
+	    send(s->u.udp, text - RECORD_HEADROOM, total, 0) < 0 &&
+	    errno == ECONNREFUSED)
 		is_over = 1;
 }
 
@@ -240,9 +243,11 @@ device_open(const char *name, unsigned *kinds)
 	static const struct {
 		unsigned offload, kinds;
 	} asks[] = {
-		{ TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6,
+		{ TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 |
+			  TUN_F_USO6,
 		  MERGE_TCP4 | MERGE_TCP6 | MERGE_UDP4 | MERGE_UDP6 },
-		{ TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN, MERGE_TCP4 | MERGE_TCP6 },
+		{ TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
+		  MERGE_TCP4 | MERGE_TCP6 },
 		{ 0, 0 },
 	};
 	struct ifreq r = { .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR };
@@ -359,8 +364,9 @@ carry_up(struct carrier *c)
 			continue;
 		for (;;) {
 			size_t n;
-			uint8_t *at = c->s.is_dtls ? c->run.p + c->run.n + RECORD_HEADROOM + 1
-						   : frame + CSTP_HEADER;
+			uint8_t *at =
+				c->s.is_dtls ? c->run.p + c->run.n + RECORD_HEADROOM + 1
+					     : frame + CSTP_HEADER;
 			if (split_next(&s, at, ROOM - RECORD_OVERHEAD - 1, &n) < 0)
 				break;
 			c->up++;
@@ -420,8 +426,8 @@ datagram_take(struct session *s, struct carrier *c, uint8_t *p, size_t n)
 	uint8_t type;
 
 	for (; record_peek(span_of(p, n), &h) == 0; p += h.total, n -= h.total) {
-		if (record_open(&s->rx, p, h.total, &type, &text) < 0 || type != RECORD_DATA ||
-		    text.n == 0)
+		if (record_open(&s->rx, p, h.total, &type, &text) < 0 ||
+		    type != RECORD_DATA || text.n == 0)
 			continue;
 		if (text.p[0] == CSTP_DATA)
 			deliver(c, span_of(text.p + 1, text.n - 1));
@@ -457,7 +463,8 @@ carry_down_dtls(struct carrier *c)
 	}
 	int got = recvmmsg(c->s.u.udp, c->msgs, RX_MESSAGES, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < got; i++) {
-		size_t n = c->msgs[i].msg_len, step = segment_of(&c->msgs[i].msg_hdr, n);
+		size_t n = c->msgs[i].msg_len,
+		       step = segment_of(&c->msgs[i].msg_hdr, n);
 		for (size_t at = 0; at < n; at += step)
 			datagram_take(&c->s, c, c->rx + i * RX_BYTES + at,
 				      n - at < step ? n - at : step);
@@ -633,7 +640,8 @@ many_receive(struct many *m, struct session *s)
 			else if (record_open(&s->rx, p, (size_t)n, &type, &text) == 0 &&
 				 type == RECORD_DATA && text.n > 0) {
 				if (text.p[0] == CSTP_DATA)
-					inner_take(m, s, span_of(text.p + 1, text.n - 1));
+					inner_take(m, s,
+						   span_of(text.p + 1, text.n - 1));
 				else
 					dtls_control(s, text);
 			}
@@ -718,7 +726,8 @@ many_watch(struct many *m, int ep)
 		if (m->s[i].u.tcp >= 0)
 			epoll_ctl(ep, EPOLL_CTL_ADD, m->s[i].u.tcp, &e);
 		if (m->s[i].u.ssl != NULL)
-			SSL_set_mode(m->s[i].u.ssl, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+			SSL_set_mode(m->s[i].u.ssl,
+				     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	}
 }
 
@@ -730,8 +739,10 @@ many_loop(struct many *m, int ep, double rate, uint64_t start)
 	uint64_t k = 0, end = m->until + NS / 2; /* the last echoes */
 
 	for (;;) {
-		uint64_t now = now_ns(), due = start + (uint64_t)((double)k * 1e9 / rate);
-		for (int burst = 0; burst < 64 && due <= now && due < m->until; burst++) {
+		uint64_t now = now_ns(),
+			 due = start + (uint64_t)((double)k * 1e9 / rate);
+		for (int burst = 0; burst < 64 && due <= now && due < m->until;
+		     burst++) {
 			m->late += now - due > 5000000;
 			many_send(m, &m->s[k++ % m->count], now_ns());
 			due = start + (uint64_t)((double)k * 1e9 / rate);
@@ -772,7 +783,8 @@ many_report(struct many *m, double seconds)
 	}
 	qsort(m->us, m->n_us, sizeof(*m->us), by_size);
 	size_t n = m->n_us;
-	printf("many sessions=%u sent=%llu received=%llu lost_pct=%.3f rate=%.0f late=%llu "
+	printf("many sessions=%u sent=%llu received=%llu lost_pct=%.3f rate=%.0f "
+	       "late=%llu "
 	       "p50_ms=%.3f p99_ms=%.3f max_ms=%.3f min_share=%.3f\n",
 	       m->count, (unsigned long long)sent, (unsigned long long)received,
 	       sent ? 100.0 * (double)(sent - received) / (double)sent : 0,
@@ -805,14 +817,16 @@ mode_many(const struct target *t, bool is_plain, char **argv)
 
 	m.count = (unsigned)strtoul(argv[0], NULL, 10);
 	double seconds = strtod(argv[3], NULL), most = 0;
-	for (const char *r = argv[1]; r != NULL; r = strchr(r, ',') ? strchr(r, ',') + 1 : NULL) {
+	for (const char *r = argv[1]; r != NULL;
+	     r = strchr(r, ',') ? strchr(r, ',') + 1 : NULL) {
 		double rate = strtod(r, NULL) * m.count;
 		if (rate <= 0)
 			return 2;
 		most = rate > most ? rate : most;
 	}
 	m.bytes = strtoul(argv[2], NULL, 10);
-	m.echo = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(ECHO_PORT) };
+	m.echo = (struct sockaddr_in){ .sin_family = AF_INET,
+				       .sin_port = htons(ECHO_PORT) };
 	if (m.count == 0 || seconds <= 0 || m.bytes < INNER_UDP + SERIAL ||
 	    m.bytes > 1500 || inet_pton(AF_INET, argv[4], &m.echo.sin_addr) != 1)
 		return 2;
@@ -833,7 +847,8 @@ mode_many(const struct target *t, bool is_plain, char **argv)
 	printf("ready sessions=%u\n", m.count);
 	fflush(stdout);
 	many_watch(&m, ep);
-	for (const char *r = argv[1]; r != NULL; r = strchr(r, ',') ? strchr(r, ',') + 1 : NULL)
+	for (const char *r = argv[1]; r != NULL;
+	     r = strchr(r, ',') ? strchr(r, ',') + 1 : NULL)
 		many_run(&m, ep, strtod(r, NULL) * m.count, seconds);
 	for (unsigned i = 0; i < m.count && !is_plain; i++)
 		session_end(&m.s[i]);
@@ -858,15 +873,17 @@ mode_echo(size_t most)
 	while (!is_over) {
 		for (int i = 0; i < RX_MESSAGES * 4; i++) {
 			iov[i] = (struct iovec){ bytes[i], ROOM };
-			msgs[i].msg_hdr = (struct msghdr){ .msg_name = &from[i],
-							   .msg_namelen = sizeof(from[i]),
-							   .msg_iov = &iov[i],
-							   .msg_iovlen = 1 };
+			msgs[i].msg_hdr =
+				(struct msghdr){ .msg_name = &from[i],
+						 .msg_namelen = sizeof(from[i]),
+						 .msg_iov = &iov[i],
+						 .msg_iovlen = 1 };
 		}
 		int n = recvmmsg(fd, msgs, RX_MESSAGES * 4, MSG_WAITFORONE, NULL);
 		for (int i = 0; i < n; i++)
-			iov[i].iov_len = most > 0 && msgs[i].msg_len > most ? most
-									    : msgs[i].msg_len;
+			iov[i].iov_len = most > 0 && msgs[i].msg_len > most
+						 ? most
+						 : msgs[i].msg_len;
 		if (n > 0)
 			sendmmsg(fd, msgs, (unsigned)n, 0);
 	}
@@ -877,7 +894,8 @@ static int
 usage(void)
 {
 	fputs("usage: vpnload tunnel ADDRESS PORT USER PASSWORD dtls|tls DEVICE\n"
-	      "       vpnload many ADDRESS PORT USER PASSWORD dtls|tls|plain COUNT RATE BYTES "
+	      "       vpnload many ADDRESS PORT USER PASSWORD dtls|tls|plain COUNT "
+	      "RATE BYTES "
 	      "SECONDS ECHO\n"
 	      "       vpnload echo BYTES\n",
 	      stderr);
