@@ -16,13 +16,13 @@
 #
 # Checks     plan N; ok NAME CMD...; fails NAME CMD...; is NAME GOT WANT;
 #            like NAME GOT RE; unlike; skip NAME WHY; note TEXT; bail WHY
-# Places     in_ns NS CMD..., in_client (c1), in_gateway, in_lan, in_wan
+# Places     in_ns NS CMD..., bg_ns NS CMD..., in_client (c1), in_gateway, in_lan, in_wan
 # Patience   within SECONDS CMD...: polls; never sleep for something that comes
 # Server     vpnd_up [CONFIG [NODECONFIG]]; vpnd_try CONFIG (expects an exit,
 #            text in $LAB/try.log, code in $VPND_RC); vpnd_stop; vpnd_reload CONFIG;
 #            vpnd_pids [PROCESS]; vpnd_kill9 PROCESS; vpnd_kill9_all; ctl ARGS...
 #            user_add NAME PASSWORD; log_has RE; event_count NAME [JQ-CONDITION];
-#            sessions_are N; session_get USER KEY
+#            sessions_are N (not counting those that linger after a goodbye); session_get USER KEY
 # Clients    client_up USER[@NS] [openconnect options]; client_down [NS];
 #            client_env VAR [NS]; client_log_has RE [NS]; client_gone [NS];
 #            client_reasons [NS]; header NAME [NS]; has_dtls [NS]; pings [NS]
@@ -126,6 +126,11 @@ lab_end() {
 # ---- the network ------------------------------------------------------------
 
 in_ns() { local ns=$1; shift; nsenter --net=/run/netns/$ns "$@"; }
+# In the background, its own pid in BG: kill $BG ends the command itself.
+bg_ns() { # NS CMD...
+	nsenter --net=/run/netns/$1 "${@:2}" < /dev/null &
+	BG=$!
+}
 in_client() { in_ns c1 "$@"; }
 in_gateway() { in_ns gw "$@"; }
 in_lan() { in_ns lan "$@"; }
@@ -191,9 +196,8 @@ lab_up() { # [routed|onearm]
 		}
 	NFT
 	client_net 1 || return 1
-	in_gateway tcpdump -Z root -qni wan0 -s 200 -c 30000 -U -w "$LAB/wan.pcap" \
-		> /dev/null 2>&1 < /dev/null &
-	lab_dump=$!
+	bg_ns gw tcpdump -Z root -qni wan0 -s 200 -c 30000 -U -w "$LAB/wan.pcap" > /dev/null 2>&1
+	lab_dump=$BG
 	disown
 }
 
@@ -283,7 +287,7 @@ event_count() { # NAME [CONDITION]
 		| select(.event == \"$1\") | select(${2:-true})" | grep -c .
 }
 event_seen() { [ "$(event_count "$@")" -gt 0 ]; }
-sessions_are() { [ "$(ctl -j sessions | jq '.sessions | length')" = "$1" ]; }
+sessions_are() { [ "$(ctl -j sessions | jq '[.sessions[] | select(.state != "linger")] | length')" = "$1" ]; }
 session_get() { # USER KEY
 	ctl -j sessions | jq -r ".sessions[] | select(.user == \"$1\") | .$2"
 }
@@ -317,7 +321,7 @@ client_start() { # USER[@NS] [openconnect options]
 	lab_client[$ns]=$!
 	CLIENT_NS=$ns
 }
-client_up() {
+client_up() { # as client_start, and waits
 	client_start "$@" || return 1
 	local ns=$CLIENT_NS end=$(($(lab_now_ms) + 20000))
 	until client_is_up $ns; do
@@ -356,14 +360,13 @@ inner4() { client_env INTERNAL_IP4_ADDRESS ${1:-c1}; }
 pings() { in_ns ${1:-c1} ping -q -c 3 -i 0.05 -W 1 ${2:-10.10.0.100}; }
 # A ping every 50 ms whose loss is counted when it ends.
 ping_start() { # NS ADDR
-	rm -f "$LAB/ping.txt"
-	in_ns $1 ping -n -i 0.05 -W 1 $2 > "$LAB/ping.txt" 2>&1 < /dev/null &
-	lab_ping=$!
+	bg_ns $1 ping -n -i 0.05 -W 1 $2 > "$LAB/ping.txt" 2>&1
+	lab_ping=$BG
 }
 ping_lost() { # prints the number of echoes that never came
-	kill -INT $lab_ping; wait $lab_ping 2> /dev/null
-	sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 \2/p' "$LAB/ping.txt" |
-		{ read -r a b; echo $((a - b)); }
+	kill -INT $lab_ping; within 3 test ! -e /proc/$lab_ping
+	sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 - \2/p' "$LAB/ping.txt" |
+		{ read -r sum && echo $((sum)) || echo unknown; }
 }
 
 # ---- trouble ----------------------------------------------------------------

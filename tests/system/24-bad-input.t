@@ -60,7 +60,7 @@ is "a DTLS hello with an unknown id: no answer" "$answer" 0
 lives "bad DTLS"
 
 slow=()
-for i in $(seq 60); do in_client socat -u TCP:$SERVER:443 /dev/null & slow+=($!); done
+for i in $(seq 60); do bg_ns c1 socat -u TCP:$SERVER:443 /dev/null; slow+=($BG); done
 (printf 'GET / HT'; sleep 30) | in_client openssl s_client -quiet -connect $SERVER:443 > /dev/null 2>&1 & drip=$!
 ok "60 silent connections: a client still logs in" client_up bob@c2
 client_down c2
