@@ -75,7 +75,7 @@ seal_decode(struct span text, uint8_t *bytes, size_t cap, size_t *n)
 
 int
 seal_close(const uint8_t key[SEAL_KEY], struct span head, struct span plain, char *text,
-           size_t cap)
+	   size_t cap)
 {
 	uint8_t buf[SEALED_MAX];
 	struct wr w = wr_open(buf, sizeof(buf));
@@ -91,7 +91,8 @@ seal_close(const uint8_t key[SEAL_KEY], struct span head, struct span plain, cha
 	if (c != NULL && RAND_bytes(nonce, SEAL_NONCE) == 1 &&
 	    EVP_EncryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, nonce) == 1 &&
 	    (head.n == 0 || EVP_EncryptUpdate(c, NULL, &n, head.p, (int)head.n) == 1) &&
-	    (plain.n == 0 || EVP_EncryptUpdate(c, out, &n, plain.p, (int)plain.n) == 1) &&
+	    (plain.n == 0 ||
+	     EVP_EncryptUpdate(c, out, &n, plain.p, (int)plain.n) == 1) &&
 	    EVP_EncryptFinal_ex(c, out + plain.n, &n) == 1 &&
 	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, SEAL_TAG, tag) == 1)
 		rc = encode(wr_span(&w), text, cap);
@@ -101,7 +102,7 @@ seal_close(const uint8_t key[SEAL_KEY], struct span head, struct span plain, cha
 
 int
 seal_open(const uint8_t key[SEAL_KEY], size_t head_n, struct span bytes, uint8_t *plain,
-          size_t cap, size_t *n)
+	  size_t cap, size_t *n)
 {
 	struct rd r = rd_open(bytes);
 	struct span head = rd_take(&r, head_n);
@@ -116,9 +117,11 @@ seal_open(const uint8_t key[SEAL_KEY], size_t head_n, struct span bytes, uint8_t
 	if (body.n > cap)
 		return E_LIMIT;
 	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
-	if (c != NULL && EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, nonce.p) == 1 &&
+	if (c != NULL &&
+	    EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, nonce.p) == 1 &&
 	    (head.n == 0 || EVP_DecryptUpdate(c, NULL, &k, head.p, (int)head.n) == 1) &&
-	    (body.n == 0 || EVP_DecryptUpdate(c, plain, &k, body.p, (int)body.n) == 1) &&
+	    (body.n == 0 ||
+	     EVP_DecryptUpdate(c, plain, &k, body.p, (int)body.n) == 1) &&
 	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, SEAL_TAG, tag) == 1)
 		rc = EVP_DecryptFinal_ex(c, plain + body.n, &k) == 1 ? 0 : E_AUTH;
 	EVP_CIPHER_CTX_free(c);

@@ -14,14 +14,19 @@
 
 #include "common/span.h"
 
-enum { SEAL_KEY = 32, SEAL_NONCE = 12, SEAL_TAG = 16, SEAL_EXTRA = SEAL_NONCE + SEAL_TAG };
+enum {
+	SEAL_KEY = 32,
+	SEAL_NONCE = 12,
+	SEAL_TAG = 16,
+	SEAL_EXTRA = SEAL_NONCE + SEAL_TAG
+};
 
 /* Characters, without the NUL, of n bytes as base64url. */
-#define SEAL_TEXT(n) (((n) * 4 + 2) / 3)
+#define SEAL_TEXT(n) (((n)*4 + 2) / 3)
 
 /* text has cap bytes, NUL included. */
 int seal_close(const uint8_t key[SEAL_KEY], struct span head, struct span plain,
-               char *text, size_t cap);
+	       char *text, size_t cap);
 
 /* Text to bytes, strictly: only the alphabet of RFC 4648 5, no padding, unused
  * bits zero, so that one text stands for one sequence of bytes. */
@@ -29,6 +34,6 @@ int seal_decode(struct span text, uint8_t *bytes, size_t cap, size_t *n);
 
 /* bytes: what seal_decode gave; the first head_n of them are the head. */
 int seal_open(const uint8_t key[SEAL_KEY], size_t head_n, struct span bytes,
-              uint8_t *plain, size_t cap, size_t *n);
+	      uint8_t *plain, size_t cap, size_t *n);
 
 #endif

@@ -10,7 +10,8 @@
 #include <sysexits.h>
 
 static const char usage_text[] =
-	"usage: vpnd [-f FILE] [-n NODEFILE] [-s STATEDIR] [-r RUNDIR] [-d] [-t] [-V] [-h]\n"
+	"usage: vpnd [-f FILE] [-n NODEFILE] [-s STATEDIR] [-r RUNDIR] [-d] [-t] [-V] "
+	"[-h]\n"
 	"  -f FILE      configuration of the service (/etc/tandem/tandem.conf)\n"
 	"  -n NODEFILE  configuration of this node (/etc/tandem/node.conf)\n"
 	"  -s STATEDIR  users, leases and keys (/var/lib/tandem)\n"
@@ -19,7 +20,8 @@ static const char usage_text[] =
 	"  -t           check the configuration, print every finding, and exit\n"
 	"  -V           print the version\n"
 	"  -h           print this\n"
-	"Runs in the foreground. SIGHUP loads the configuration again, SIGTERM stops.\n";
+	"Runs in the foreground. SIGHUP loads the configuration again, SIGTERM "
+	"stops.\n";
 
 static int
 child_main(int argc, char **argv)
@@ -31,19 +33,14 @@ child_main(int argc, char **argv)
 		return EX_USAGE;
 	/* In `ps` and `ss`; started by way of /proc/self/exe it would be "exe". */
 	snprintf(name, sizeof(name), c.self == IPC_WORKER ? "vpnd-%s%u" : "vpnd-%s",
-	         ipc_process_name[c.self], c.index);
+		 ipc_process_name[c.self], c.index);
 	prctl(PR_SET_NAME, name);
 	switch (c.self) {
-	case IPC_KEYS:
-		return keys_main(&c);
-	case IPC_AUTH:
-		return auth_main(&c);
-	case IPC_SESSION:
-		return session_main(&c);
-	case IPC_WORKER:
-		return worker_main(&c);
-	default:
-		return EX_USAGE;
+	case IPC_KEYS: return keys_main(&c);
+	case IPC_AUTH: return auth_main(&c);
+	case IPC_SESSION: return session_main(&c);
+	case IPC_WORKER: return worker_main(&c);
+	default: return EX_USAGE;
 	}
 }
 
@@ -51,9 +48,9 @@ int
 main(int argc, char **argv)
 {
 	struct parent_options o = { .conf_path = "/etc/tandem/tandem.conf",
-		                    .node_path = "/etc/tandem/node.conf",
-		                    .state_dir = "/var/lib/tandem",
-		                    .run_dir = "/run/tandem" };
+				    .node_path = "/etc/tandem/node.conf",
+				    .state_dir = "/var/lib/tandem",
+				    .run_dir = "/run/tandem" };
 	bool only_check = false;
 	int c;
 
@@ -61,33 +58,15 @@ main(int argc, char **argv)
 		return child_main(argc, argv);
 	while ((c = getopt(argc, argv, "f:n:s:r:dtVh")) != -1) {
 		switch (c) {
-		case 'f':
-			o.conf_path = optarg;
-			break;
-		case 'n':
-			o.node_path = optarg;
-			break;
-		case 's':
-			o.state_dir = optarg;
-			break;
-		case 'r':
-			o.run_dir = optarg;
-			break;
-		case 'd':
-			o.is_debug = true;
-			break;
-		case 't':
-			only_check = true;
-			break;
-		case 'V':
-			puts("vpnd " TANDEM_VERSION);
-			return EX_OK;
-		case 'h':
-			fputs(usage_text, stdout);
-			return EX_OK;
-		default:
-			fputs(usage_text, stderr);
-			return EX_USAGE;
+		case 'f': o.conf_path = optarg; break;
+		case 'n': o.node_path = optarg; break;
+		case 's': o.state_dir = optarg; break;
+		case 'r': o.run_dir = optarg; break;
+		case 'd': o.is_debug = true; break;
+		case 't': only_check = true; break;
+		case 'V': puts("vpnd " TANDEM_VERSION); return EX_OK;
+		case 'h': fputs(usage_text, stdout); return EX_OK;
+		default: fputs(usage_text, stderr); return EX_USAGE;
 		}
 	}
 	if (optind != argc) {

@@ -39,7 +39,8 @@
 enum {
 	REPLY_MAX = 32768,
 	FORMS_MAX = 5, /* ocserv asks twice, vpnd once */
-	TIMEOUT_S = 30,
+	TIMEOUT_S = 10,
+	FAILED_MAX = 5, /* then the run is spoiled anyway */
 	DTLS_ID = 32,
 	MASTER = 48,
 	THREADS_MAX = 256,
@@ -430,6 +431,11 @@ login_thread(void *arg)
 
 	while ((i = atomic_fetch_add(&b->next, 1)) < b->count) {
 		struct tunnel u;
+		if (b->failed >= FAILED_MAX) {
+			b->ms[i] = 1e9;
+			atomic_fetch_add(&b->failed, 1);
+			continue;
+		}
 		double from = now_ms();
 		if (tunnel_open(&u, b->t) < 0) {
 			atomic_fetch_add(&b->failed, 1);
@@ -487,7 +493,7 @@ mode_login(const struct target *t, unsigned count, unsigned parallel)
 struct hold {
 	const struct target *t;
 	unsigned count;
-	atomic_uint next, n_tls, n_dtls;
+	atomic_uint next, n_tls, n_dtls, failed;
 	unsigned long dpd;
 	struct tunnel *u;
 };
@@ -500,7 +506,8 @@ hold_thread(void *arg)
 
 	while ((i = atomic_fetch_add(&h->next, 1)) < h->count) {
 		struct tunnel *u = &h->u[i];
-		if (tunnel_open(u, h->t) < 0) {
+		if (h->failed >= FAILED_MAX || tunnel_open(u, h->t) < 0) {
+			atomic_fetch_add(&h->failed, 1);
 			*u = (struct tunnel){ .tcp = -1, .udp = -1 };
 			continue;
 		}

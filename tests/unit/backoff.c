@@ -21,16 +21,20 @@ five_quick_typos_cost_nothing(void)
 	struct ip_addr home = address("192.0.2.7");
 
 	for (int i = 0; i < 5; i++) {
-		struct backoff_verdict v = backoff_judge(b, &home, "alice", false, 1000);
+		struct backoff_verdict v =
+			backoff_judge(b, &home, "alice", false, 1000);
 		ok(v.delay_ms == 0 && v.wait_s == 0, "try %d is judged at once", i + 1);
 		backoff_failed(b, &home, "alice", false, 1000);
 	}
-	is_int(backoff_judge(b, &home, "alice", false, 1000).delay_ms, 250, "the sixth waits");
+	is_int(backoff_judge(b, &home, "alice", false, 1000).delay_ms, 250,
+	       "the sixth waits");
 	backoff_failed(b, &home, "alice", false, 1000);
-	is_int(backoff_judge(b, &home, "alice", false, 1000).delay_ms, 500, "the next twice that");
+	is_int(backoff_judge(b, &home, "alice", false, 1000).delay_ms, 500,
+	       "the next twice that");
 	for (int i = 0; i < 9; i++)
 		backoff_failed(b, &home, "alice", false, 1000);
-	is_int(backoff_judge(b, &home, "alice", false, 1000).delay_ms, 8000, "up to 8 s");
+	is_int(backoff_judge(b, &home, "alice", false, 1000).delay_ms, 8000,
+	       "up to 8 s");
 	is_int(backoff_judge(b, &home, "alice", false, 1000 + 600000).delay_ms, 0,
 	       "ten minutes later all is forgotten");
 	backoff_free(b);
@@ -44,7 +48,8 @@ a_guesser_gets_less_than_one_try_a_second(void)
 	unsigned tries = 0, news = 0;
 	uint64_t now = 1;
 
-	for (uint64_t tick = 0; tick < 36000; tick++, now += 100) { /* an hour, ten a second */
+	for (uint64_t tick = 0; tick < 36000;
+	     tick++, now += 100) { /* an hour, ten a second */
 		struct backoff_verdict v = backoff_judge(b, &bad, "alice", false, now);
 		news += v.is_news;
 		if (v.wait_s > 0)
@@ -73,8 +78,8 @@ sources_are_hosts_and_networks(void)
 {
 	struct backoff *b = backoff_new();
 	struct ip_addr a = address("2001:db8::1"), same = address("2001:db8::ffff:1"),
-	               other = address("2001:db8:0:1::1"), v4 = address("192.0.2.1"),
-	               next4 = address("192.0.2.2");
+		       other = address("2001:db8:0:1::1"), v4 = address("192.0.2.1"),
+		       next4 = address("192.0.2.2");
 
 	a.port = 1000;
 	for (int i = 0; i < 25; i++) {
@@ -82,10 +87,12 @@ sources_are_hosts_and_networks(void)
 		backoff_failed(b, &v4, "u", false, 1);
 	}
 	ok(backoff_judge(b, &same, "x", false, 1).wait_s > 0, "a /64 is one source");
-	ok(backoff_judge(b, &other, "x", false, 1).wait_s == 0, "the next /64 is another");
+	ok(backoff_judge(b, &other, "x", false, 1).wait_s == 0,
+	   "the next /64 is another");
 	v4.port = 99;
 	ok(backoff_judge(b, &v4, "x", false, 1).wait_s > 0, "a port makes no source");
-	ok(backoff_judge(b, &next4, "x", false, 1).wait_s == 0, "an IPv4 address is one source");
+	ok(backoff_judge(b, &next4, "x", false, 1).wait_s == 0,
+	   "an IPv4 address is one source");
 	backoff_free(b);
 }
 
@@ -97,9 +104,11 @@ success_forgives_the_user_and_not_the_source(void)
 
 	for (int i = 0; i < 15; i++)
 		backoff_failed(b, &a, "alice", false, 1);
-	ok(backoff_judge(b, &c, "alice", false, 1).delay_ms > 0, "the user is slow everywhere");
+	ok(backoff_judge(b, &c, "alice", false, 1).delay_ms > 0,
+	   "the user is slow everywhere");
 	backoff_passed(b, "alice", 1);
-	is_int(backoff_judge(b, &c, "alice", false, 1).delay_ms, 0, "until a login is right");
+	is_int(backoff_judge(b, &c, "alice", false, 1).delay_ms, 0,
+	       "until a login is right");
 	ok(backoff_judge(b, &a, "bob", false, 1).delay_ms > 0, "the source stays slow");
 	backoff_free(b);
 }

@@ -8,8 +8,11 @@
 #include "vpnd/ipc/child.h"
 #include "vpnd/ipc/peer.h"
 #include "vpnd/keys/certs.h"
+#include "vpnd/keys/sandbox.h"
 
+#include <fcntl.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <signal.h>
@@ -25,6 +28,7 @@ static struct {
 	pid_t pid;
 } far;
 static union ipc_body body;
+static char dir[] = "/tmp/keys-XXXXXX";
 
 static void
 start_keys(void)
@@ -34,7 +38,15 @@ start_keys(void)
 	struct peer *mine[] = { &far.parent, &far.session, &far.worker };
 	static struct child c;
 
-	c = (struct child){ .self = IPC_KEYS, .uid = getuid(), .gid = getgid(), .n_peer = 3 };
+	c = (struct child){
+		.self = IPC_KEYS, .uid = getuid(), .gid = getgid(), .n_peer = 3
+	};
+#if !defined(__SANITIZE_ADDRESS__) /* its leak check needs /proc */
+	if (geteuid() == 0) { /* as in life: another user, another root directory */
+		c.uid = c.gid = 65534;
+		snprintf(c.root, sizeof(c.root), "%s", dir);
+	}
+#endif
 	for (int i = 0; i < 3; i++) {
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair[i]) < 0)
 			exit(1);
@@ -42,12 +54,12 @@ start_keys(void)
 	}
 	fflush(stdout);
 	if ((far.pid = fork()) == 0) {
-		log_open("vpnd", "keys", LOG_L_ERR);
 		_exit(keys_main(&c));
 	}
 	for (int i = 0; i < 3; i++) {
 		close(pair[i][1]);
-		peer_open(mine[i], NULL, pair[i][0], who[i], IPC_KEYS, 0, NULL, NULL, NULL);
+		peer_open(mine[i], NULL, pair[i][0], who[i], IPC_KEYS, 0, NULL, NULL,
+			  NULL);
 	}
 }
 
@@ -95,7 +107,8 @@ hear(struct peer *p, enum ipc_type want)
 }
 
 static void
-load(enum load_what what, uint32_t generation, const char *name, const void *bytes, size_t n)
+load(enum load_what what, uint32_t generation, const char *name, const void *bytes,
+     size_t n)
 {
 	struct ipc_keys_load m = { .what = (uint8_t)what, .generation = generation };
 	int fd = memfd_create("load", MFD_CLOEXEC);
@@ -110,7 +123,8 @@ load(enum load_what what, uint32_t generation, const char *name, const void *byt
 static EVP_PKEY *
 public_key_of_loaded(X509 **cert)
 {
-	BIO *bio = BIO_new_mem_buf(body.keys_loaded.chain.p, (int)body.keys_loaded.chain.n);
+	BIO *bio = BIO_new_mem_buf(body.keys_loaded.chain.p,
+				   (int)body.keys_loaded.chain.n);
 	X509 *x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
 	EVP_PKEY *key = x ? X509_get_pubkey(x) : NULL;
 
@@ -127,18 +141,21 @@ verifies(EVP_PKEY *key, int padding, const EVP_MD *md, const uint8_t *digest, si
 {
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
 	bool good = ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 &&
-	            (!padding || EVP_PKEY_CTX_set_rsa_padding(ctx, padding) == 1) &&
-	            EVP_PKEY_CTX_set_signature_md(ctx, md) == 1 &&
-	            EVP_PKEY_verify(ctx, body.key_signed.signature.p,
-	                            body.key_signed.signature.n, digest, n) == 1;
+		    (!padding || EVP_PKEY_CTX_set_rsa_padding(ctx, padding) == 1) &&
+		    EVP_PKEY_CTX_set_signature_md(ctx, md) == 1 &&
+		    EVP_PKEY_verify(ctx, body.key_signed.signature.p,
+				    body.key_signed.signature.n, digest, n) == 1;
 	EVP_PKEY_CTX_free(ctx);
 	return good;
 }
 
 static void
-ask_sign(uint32_t id, uint32_t generation, enum sign_scheme scheme, const void *p, size_t n)
+ask_sign(uint32_t id, uint32_t generation, enum sign_scheme scheme, const void *p,
+	 size_t n)
 {
-	struct ipc_key_sign q = { .id = id, .generation = generation, .scheme = (uint8_t)scheme };
+	struct ipc_key_sign q = { .id = id,
+				  .generation = generation,
+				  .scheme = (uint8_t)scheme };
 
 	q.data.n = (uint32_t)n;
 	memcpy(q.data.p, p, n);
@@ -154,21 +171,23 @@ it_makes_keys_signs_and_seals(void)
 	X509 *x = NULL;
 
 	start_keys();
-	ok(hear(&far.parent, IPC_ready) && body.ready.pid == (uint32_t)far.pid, "ready first");
+	ok(hear(&far.parent, IPC_ready) && body.ready.pid == (uint32_t)far.pid,
+	   "ready first");
 	/* Asked too early: these wait until both loads are done. */
 	ask_sign(1, 3, SIGN_ECDSA, digest, sizeof(digest));
 	peer_send(&far.session, IPC_token_seal, &seal);
 	load(LOAD_CERT, 3, "vpn.test.example", NULL, 0);
 	ok(hear(&far.parent, IPC_keys_store) && body.keys_store.what == LOAD_CERT &&
-	           strstr((char *)body.keys_store.bytes.p, "PRIVATE KEY"),
+		   strstr((char *)body.keys_store.bytes.p, "PRIVATE KEY"),
 	   "a certificate made here is given to the parent with its key");
 	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad &&
-	           body.keys_loaded.generation == 3 && !body.keys_loaded.is_rsa,
+		   body.keys_loaded.generation == 3 && !body.keys_loaded.is_rsa,
 	   "then it is loaded");
 	ok(!memmem(body.keys_loaded.chain.p, body.keys_loaded.chain.n, "PRIVATE", 7),
 	   "the chain for the workers holds no key");
 	EVP_PKEY *key = public_key_of_loaded(&x);
-	ok(X509_check_host(x, "vpn.test.example", 0, 0, NULL) == 1, "it is for the name");
+	ok(X509_check_host(x, "vpn.test.example", 0, 0, NULL) == 1,
+	   "it is for the name");
 	ok(X509_get_extended_key_usage(x) == XKU_SSL_SERVER, "and for servers");
 	int days = 0, secs = 0;
 	ASN1_TIME_diff(&days, &secs, X509_get0_notBefore(x), X509_get0_notAfter(x));
@@ -182,22 +201,27 @@ it_makes_keys_signs_and_seals(void)
 	ok(hear(&far.parent, IPC_keys_store) && body.keys_store.what == LOAD_TOKEN_KEYS,
 	   "token keys made here are given to the parent");
 	kept = body.keys_store;
-	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad, "then loaded");
+	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad,
+	   "then loaded");
 	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.id == 1 &&
-	           !body.key_signed.is_bad, "the early signature is made now");
+		   !body.key_signed.is_bad,
+	   "the early signature is made now");
 	ok(verifies(key, 0, EVP_sha256(), digest, sizeof(digest)), "and verifies");
 	ok(hear(&far.session, IPC_token_sealed) && body.token_sealed.id == 7 &&
-	           !body.token_sealed.is_bad, "the early token is sealed");
+		   !body.token_sealed.is_bad,
+	   "the early token is sealed");
 	struct ipc_token_open open = { .id = 8 };
 	strcpy(open.token, body.token_sealed.token);
 	peer_send(&far.session, IPC_token_open, &open);
 	ok(hear(&far.session, IPC_token_opened) && body.token_opened.claims.n == 5 &&
-	           memcmp(body.token_opened.claims.p, "hello", 5) == 0, "and opens");
+		   memcmp(body.token_opened.claims.p, "hello", 5) == 0,
+	   "and opens");
 	struct ipc_token_open bent = open;
 	bent.token[30] = bent.token[30] == 'A' ? 'B' : 'A';
 	peer_send(&far.session, IPC_token_open, &bent);
 	ok(hear(&far.session, IPC_token_opened) && body.token_opened.is_bad &&
-	           body.token_opened.claims.n == 0, "a bent one does not");
+		   body.token_opened.claims.n == 0,
+	   "a bent one does not");
 
 #if !defined(__SANITIZE_ADDRESS__)
 	is_int(filter_of(far.pid), 2, "by then the sandbox is shut");
@@ -207,27 +231,35 @@ it_makes_keys_signs_and_seals(void)
 	/* Inside the sandbox: new certificates, made and refused. */
 	load(LOAD_CERT, 4, "", "not PEM", 7);
 	ok(hear(&far.parent, IPC_keys_loaded) && body.keys_loaded.is_bad &&
-	           strstr(body.keys_loaded.text, "private key"), "rubbish is refused: %s",
-	   body.keys_loaded.text);
+		   strstr(body.keys_loaded.text, "private key"),
+	   "rubbish is refused: %s", body.keys_loaded.text);
 	load(LOAD_CERT, 5, "", NULL, 0);
-	ok(hear(&far.parent, IPC_keys_store), "a new certificate is made in the sandbox");
-	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad, "and loaded");
+	ok(hear(&far.parent, IPC_keys_store),
+	   "a new certificate is made in the sandbox");
+	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad,
+	   "and loaded");
 	ask_sign(2, 3, SIGN_ECDSA, digest, sizeof(digest));
 	ok(hear(&far.worker, IPC_key_signed) && !body.key_signed.is_bad &&
-	           verifies(key, 0, EVP_sha256(), digest, sizeof(digest)),
+		   verifies(key, 0, EVP_sha256(), digest, sizeof(digest)),
 	   "a worker that has not swapped yet still gets signatures");
-	load(LOAD_CERT, 6, "", NULL, 0);
-	ok(hear(&far.parent, IPC_keys_store) && hear(&far.parent, IPC_keys_loaded), "once more");
+	load(LOAD_CERT, 6, "my_host", NULL, 0);
+	ok(hear(&far.parent, IPC_keys_store) && hear(&far.parent, IPC_keys_loaded),
+	   "once more");
 	ask_sign(3, 3, SIGN_ECDSA, digest, sizeof(digest));
-	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad, "the third last is gone");
+	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad,
+	   "the third last is gone");
 	ask_sign(4, 6, SIGN_RSA_PAD, digest, sizeof(digest));
-	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad, "no RSA with an EC key");
+	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad,
+	   "no RSA with an EC key");
 	ask_sign(5, 6, SIGN_ECDSA, digest, 8);
-	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad, "8 bytes are no digest");
+	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad,
+	   "8 bytes are no digest");
 	ask_sign(6, 6, (enum sign_scheme)9, digest, 32);
-	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad, "no unknown scheme");
+	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad,
+	   "no unknown scheme");
 	load(LOAD_TOKEN_KEYS, 0, "", "rubbish", 7);
-	ok(hear(&far.parent, IPC_keys_loaded) && body.keys_loaded.is_bad, "bad token keys");
+	ok(hear(&far.parent, IPC_keys_loaded) && body.keys_loaded.is_bad,
+	   "bad token keys");
 	peer_send(&far.session, IPC_token_open, &open);
 	ok(hear(&far.session, IPC_token_opened) && !body.token_opened.is_bad,
 	   "leave the good ones alone");
@@ -250,8 +282,17 @@ it_makes_keys_signs_and_seals(void)
 	load(LOAD_CERT, 1, "", NULL, 0);
 	hear(&far.parent, IPC_keys_store);
 	hear(&far.parent, IPC_keys_loaded);
+	/* First a damaged file, which must not keep the service down. */
+	load(LOAD_TOKEN_KEYS, 0, "", kept.bytes.p, kept.bytes.n - 1);
+	ok(hear(&far.parent, IPC_keys_store) && body.keys_store.what == LOAD_TOKEN_KEYS &&
+	           hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad,
+	   "a damaged set at start is replaced");
+	peer_send(&far.session, IPC_token_open, &open);
+	ok(hear(&far.session, IPC_token_opened) && body.token_opened.is_bad,
+	   "which costs the old tokens");
 	load(LOAD_TOKEN_KEYS, 0, "", kept.bytes.p, kept.bytes.n);
-	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad, "stored keys load");
+	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad,
+	   "stored keys load");
 	peer_send(&far.session, IPC_token_open, &open);
 	ok(hear(&far.session, IPC_token_opened) && !body.token_opened.is_bad,
 	   "a token survives a restart of keys");
@@ -290,8 +331,9 @@ rsa_blocks_are_signed_and_nothing_else(void)
 	char pem[8192];
 	size_t n = rsa_pem(pem, sizeof(pem), key, key);
 	uint8_t digest[32] = "the digest of a handshake......", block[256];
-	static const uint8_t info[] = { 0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
-		                        0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20 };
+	static const uint8_t info[] = { 0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60,
+					0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
+					0x01, 0x05, 0x00, 0x04, 0x20 };
 	uint8_t msg[sizeof(info) + 32];
 
 	start_keys();
@@ -306,19 +348,24 @@ rsa_blocks_are_signed_and_nothing_else(void)
 	   "a certificate of another key is refused: %s", body.keys_loaded.text);
 	load(LOAD_CERT, 2, "", pem, n);
 	ok(hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad &&
-	           body.keys_loaded.is_rsa, "an RSA certificate loads");
+		   body.keys_loaded.is_rsa,
+	   "an RSA certificate loads");
 
 	memcpy(msg, info, sizeof(info));
 	memcpy(msg + sizeof(info), digest, 32);
-	is_int(RSA_padding_add_PKCS1_type_1(block, 256, msg, sizeof(msg)), 1, "a type 1 block");
+	is_int(RSA_padding_add_PKCS1_type_1(block, 256, msg, sizeof(msg)), 1,
+	       "a type 1 block");
 	ask_sign(1, 2, SIGN_RSA_PAD, block, 256);
 	ok(hear(&far.worker, IPC_key_signed) && !body.key_signed.is_bad &&
-	           verifies(key, RSA_PKCS1_PADDING, EVP_sha256(), digest, 32), "is signed");
-	ok(RSA_padding_add_PKCS1_PSS_mgf1((RSA *)rsa, block, digest, EVP_sha256(), EVP_sha256(),
-	                                  32) == 1, "a PSS block");
+		   verifies(key, RSA_PKCS1_PADDING, EVP_sha256(), digest, 32),
+	   "is signed");
+	ok(RSA_padding_add_PKCS1_PSS_mgf1((RSA *)rsa, block, digest, EVP_sha256(),
+					  EVP_sha256(), 32) == 1,
+	   "a PSS block");
 	ask_sign(2, 2, SIGN_RSA_PAD, block, 256);
 	ok(hear(&far.worker, IPC_key_signed) && !body.key_signed.is_bad &&
-	           verifies(key, RSA_PKCS1_PSS_PADDING, EVP_sha256(), digest, 32), "is signed");
+		   verifies(key, RSA_PKCS1_PSS_PADDING, EVP_sha256(), digest, 32),
+	   "is signed");
 	ok(!cert_block_is_padded(span_of(block, 255), 2048), "not one byte shorter");
 	unsigned taken = 0;
 	for (unsigned i = 0; i < 256; i++) {
@@ -336,13 +383,16 @@ rsa_blocks_are_signed_and_nothing_else(void)
 	   "ending in bc is not enough: no oracle for ciphertexts");
 	RSA_padding_add_PKCS1_type_2(block, 256, msg, sizeof(msg));
 	ask_sign(4, 2, SIGN_RSA_PAD, block, 256);
-	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad, "nor an encryption block");
+	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad,
+	   "nor an encryption block");
 	RSA_padding_add_PKCS1_type_1(block, 256, digest, 32);
 	ask_sign(5, 2, SIGN_RSA_PAD, block, 256);
-	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad, "nor one without DigestInfo");
+	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad,
+	   "nor one without DigestInfo");
 	load(LOAD_CERT, 3, "", NULL, 0);
 	ok(hear(&far.parent, IPC_keys_store) && hear(&far.parent, IPC_keys_loaded) &&
-	           !body.keys_loaded.is_bad, "from RSA to EC inside the sandbox");
+		   !body.keys_loaded.is_bad,
+	   "from RSA to EC inside the sandbox");
 	is_int(stop_keys(), 0, "stopped");
 	EVP_PKEY_free(key);
 	EVP_PKEY_free(other);
@@ -358,15 +408,122 @@ a_broken_peer_ends_it(void)
 	if (send(far.parent.fd, "\xff\xff\0\0\0\0", 6, 0) != 6)
 		exit(1);
 	waitpid(far.pid, &status, 0);
-	ok(WIFEXITED(status) && WEXITSTATUS(status) == 70, "rubbish from the parent is fatal");
+	ok(WIFEXITED(status) && WEXITSTATUS(status) == 70,
+	   "rubbish from the parent is fatal");
+}
+
+static int
+in_sandbox(void (*act)(void))
+{
+	int status = 0;
+	uint8_t b[1];
+
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0) {
+		log_open("vpnd", "keys", LOG_L_ERR);
+		if (sandbox_hide() < 0 || RAND_bytes(b, 1) != 1 || sandbox_enter() < 0)
+			_exit(1);
+		act();
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* OpenSSL does this after an hour, or many requests. */
+static void
+seed_anew(void)
+{
+	if (EVP_RAND_reseed(RAND_get0_primary(NULL), 0, NULL, 0, NULL, 0) != 1)
+		_exit(2);
+}
+
+static void
+use_memory(void)
+{
+	for (size_t n = 16; n < 64U << 20; n *= 2) {
+		char *p = malloc(n);
+		if (p == NULL || (p = realloc(p, n * 3)) == NULL)
+			_exit(2);
+		memset(p, 1, n);
+		free(p);
+	}
+}
+
+static void
+say_something(void)
+{
+	log_err(0, "a line from the sandbox");
+}
+
+static void
+open_a_file(void)
+{
+	(void)!open("/dev/null", O_RDONLY);
+}
+
+static void
+make_a_socket(void)
+{
+	(void)!socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static void
+run_a_program(void)
+{
+	execl("/bin/true", "true", (char *)NULL);
+}
+
+static void
+map_code(void)
+{
+	mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void
+become_another(void)
+{
+	(void)!fork();
+}
+
+static void
+the_sandbox_ends_whoever_leaves_it(void)
+{
+	static const struct {
+		const char *what;
+		void (*act)(void);
+		int want;
+	} cases[] = {
+		{ "fresh entropy", seed_anew, 0 },
+		{ "memory", use_memory, 0 },
+		{ "a log line", say_something, 0 },
+		{ "abort", abort, -SIGABRT },
+		{ "open", open_a_file, -SIGSYS },
+		{ "socket", make_a_socket, -SIGSYS },
+		{ "exec", run_a_program, -SIGSYS },
+		{ "executable memory", map_code, -SIGSYS },
+		{ "fork", become_another, -SIGSYS },
+	};
+#if !defined(__SANITIZE_ADDRESS__)
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		is_int(in_sandbox(cases[i].act), cases[i].want, "%s", cases[i].what);
+#else
+	(void)cases;
+	(void)in_sandbox;
+#endif
 }
 
 int
 main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
+	if (mkdtemp(dir) == NULL)
+		exit(1);
 	it_makes_keys_signs_and_seals();
 	rsa_blocks_are_signed_and_nothing_else();
 	a_broken_peer_ends_it();
+	the_sandbox_ends_whoever_leaves_it();
+	rmdir(dir);
 	return done_testing();
 }

@@ -21,11 +21,15 @@ a_token_opens_to_the_claims_that_were_sealed(void)
 	for (size_t len = 0; len <= sizeof(claims); len += 64) {
 		is_int(tokenkeys_seal(&t, span_of(claims, len), text, sizeof(text)), 0,
 		       "%zu bytes can be sealed", len);
-		is_int(strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-		                    "0123456789-_"), strlen(text), "the text is base64url");
+		is_int(strspn(text,
+			      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+			      "0123456789-_"),
+		       strlen(text), "the text is base64url");
 		n = 999;
-		is_int(tokenkeys_open(&t, span_str(text), back, sizeof(back), &n), 0, "it opens");
-		ok(n == len && memcmp(back, claims, len) == 0, "to the same %zu bytes", len);
+		is_int(tokenkeys_open(&t, span_str(text), back, sizeof(back), &n), 0,
+		       "it opens");
+		ok(n == len && memcmp(back, claims, len) == 0, "to the same %zu bytes",
+		   len);
 	}
 	char again[769];
 	tokenkeys_seal(&t, span_of(claims, 64), text, sizeof(text));
@@ -51,19 +55,21 @@ every_flipped_bit_is_refused(void)
 			bad[i] = (char)(bad[i] ^ 1 << bit);
 			/* As long as before: a NUL inside is a wrong character. */
 			taken += tokenkeys_open(&t, span_of(bad, strlen(text)), back,
-			                        sizeof(back), &n) == 0;
+						sizeof(back), &n) == 0;
 			tried++;
 		}
-	ok(tried > 400 && taken == 0, "none of %zu flipped bits in the text opens", tried);
+	ok(tried > 400 && taken == 0, "none of %zu flipped bits in the text opens",
+	   tried);
 
 	uint8_t raw[600];
 	size_t raw_n;
-	is_int(seal_decode(span_str(text), raw, sizeof(raw), &raw_n), 0, "the text decodes");
+	is_int(seal_decode(span_str(text), raw, sizeof(raw), &raw_n), 0,
+	       "the text decodes");
 	taken = 0;
 	for (size_t i = 0; i < raw_n * 8; i++) {
 		raw[i / 8] ^= (uint8_t)(1 << i % 8);
-		taken += seal_open(t.current.key, TOKENKEYS_HEAD, span_of(raw, raw_n), back,
-		                   sizeof(back), &n) == 0;
+		taken += seal_open(t.current.key, TOKENKEYS_HEAD, span_of(raw, raw_n),
+				   back, sizeof(back), &n) == 0;
 		raw[i / 8] ^= (uint8_t)(1 << i % 8);
 	}
 	is_int(taken, 0, "none of %zu flipped bits below the text opens", raw_n * 8);
@@ -92,14 +98,17 @@ odd_texts_are_refused(void)
 	is_int(tokenkeys_open(&other, span_str(text), back, sizeof(back), &n), E_AUTH,
 	       "the right id with the wrong key is refused");
 	strcat(text, "A");
-	ok(tokenkeys_open(&t, span_str(text), back, sizeof(back), &n) < 0, "one character more");
+	ok(tokenkeys_open(&t, span_str(text), back, sizeof(back), &n) < 0,
+	   "one character more");
 	text[len] = '=';
 	ok(tokenkeys_open(&t, span_str(text), back, sizeof(back), &n) < 0, "padding");
 	ok(tokenkeys_open(&t, SPAN(""), back, sizeof(back), &n) < 0, "nothing at all");
-	ok(tokenkeys_open(&t, SPAN("AAAAAAA"), back, sizeof(back), &n) < 0, "version 0");
+	ok(tokenkeys_open(&t, SPAN("AAAAAAA"), back, sizeof(back), &n) < 0,
+	   "version 0");
 	is_int(seal_decode(SPAN("AB"), back, sizeof(back), &n), E_AUTH,
 	       "unused bits that are not zero");
-	is_int(seal_decode(SPAN("AA"), back, sizeof(back), &n), 0, "unused bits that are");
+	is_int(seal_decode(SPAN("AA"), back, sizeof(back), &n), 0,
+	       "unused bits that are");
 	static char longest[5000];
 	memset(longest, 'A', sizeof(longest));
 	ok(tokenkeys_open(&t, span_of(longest, 5000), back, sizeof(back), &n) < 0,
@@ -117,9 +126,11 @@ the_next_key_takes_over_after_a_day(void)
 	is_int(tokenkeys_rotate(&t, start + DAY), 1, "then it does");
 	ok(t.current.id == next, "the key that was announced is current");
 	ok(t.n_old == 1 && t.old[0].id == was, "the one before is kept");
-	ok(t.next.id != next && t.next.id != was && t.next.id != 0, "and a new one is next");
+	ok(t.next.id != next && t.next.id != was && t.next.id != 0,
+	   "and a new one is next");
 	is_int(tokenkeys_rotate(&t, start + DAY + 60), 0, "once");
-	is_int(tokenkeys_rotate(&t, start - 5 * DAY), 1, "a clock that went back is noticed");
+	is_int(tokenkeys_rotate(&t, start - 5 * DAY), 1,
+	       "a clock that went back is noticed");
 	is_int(t.current.wall_s, start - 5 * DAY, "and does not freeze rotation");
 }
 
@@ -133,7 +144,8 @@ an_old_key_opens_for_256_hours(void)
 	uint64_t now = start, retired = start + DAY;
 
 	tokenkeys_make(&t, start);
-	tokenkeys_seal(&t, SPAN("long"), text, sizeof(text)); /* could be at its last second */
+	tokenkeys_seal(&t, SPAN("long"), text,
+		       sizeof(text)); /* could be at its last second */
 	int last_ok = 0, first_bad = 0;
 	for (int h = 0; h <= 300; h++, now += HOUR) {
 		tokenkeys_rotate(&t, now);
@@ -143,8 +155,10 @@ an_old_key_opens_for_256_hours(void)
 		else if (first_bad == 0)
 			first_bad = h;
 	}
-	is_int(last_ok, (retired - start) / HOUR + 255, "the last hour in which it opens");
-	is_int(first_bad, (retired - start) / HOUR + 256, "the first in which it does not");
+	is_int(last_ok, (retired - start) / HOUR + 255,
+	       "the last hour in which it opens");
+	is_int(first_bad, (retired - start) / HOUR + 256,
+	       "the first in which it does not");
 	ok(t.n_old <= 11, "%u retired keys are kept", t.n_old);
 }
 
@@ -161,9 +175,10 @@ a_set_survives_its_file(void)
 	size_t n = tokenkeys_write(&t, buf);
 	is_int(tokenkeys_read(&back, span_of(buf, n)), 0, "read back");
 	ok(back.current.id == t.current.id && back.next.id == t.next.id &&
-	           back.n_old == t.n_old &&
-	           memcmp(back.old[5].key, t.old[5].key, SEAL_KEY) == 0 &&
-	           back.old[5].wall_s == t.old[5].wall_s, "the same set");
+		   back.n_old == t.n_old &&
+		   memcmp(back.old[5].key, t.old[5].key, SEAL_KEY) == 0 &&
+		   back.old[5].wall_s == t.old[5].wall_s,
+	   "the same set");
 	size_t taken = 0;
 	for (size_t i = 0; i < n; i++)
 		taken += tokenkeys_read(&back, span_of(buf, i)) == 0;
@@ -175,7 +190,8 @@ a_set_survives_its_file(void)
 	is_int(tokenkeys_read(&back, span_of(bad, n)), E_PROTO, "nor one id twice");
 	memcpy(bad, buf, n);
 	bad[0] ^= 1;
-	is_int(tokenkeys_read(&back, span_of(bad, n)), E_PROTO, "nor another kind of file");
+	is_int(tokenkeys_read(&back, span_of(bad, n)), E_PROTO,
+	       "nor another kind of file");
 }
 
 int

@@ -89,17 +89,24 @@ job_free(struct job *j)
 /* -- what leaves here ------------------------------------------------------- */
 
 static void
-send_event(struct auth *a, enum event_what what, const struct job *j, const char *reason,
-           uint64_t number)
+send_event(struct auth *a, enum event_what what, const struct job *j,
+	   const char *reason, uint64_t number)
 {
-	struct ipc_event e = { .what = (uint8_t)what, .attempt = j->state.attempt,
-		               .source = j->step.source, .number = number };
+	struct ipc_event e = { .what = (uint8_t)what,
+			       .attempt = j->state.attempt,
+			       .source = j->step.source,
+			       .number = number };
 
-	snprintf(e.user, sizeof(e.user), "%s", *j->state.user ? j->state.user : j->step.user);
+	const char *user = *j->state.user ? j->state.user : j->step.user;
+
+	/* Whatever was typed goes into logs and JSON: it has to be text. */
+	snprintf(e.user, sizeof(e.user), "%s",
+		 *user == '\0' || users_name_is_good(user) ? user : "(not a name)");
 	snprintf(e.reason, sizeof(e.reason), "%s", reason);
 	peer_send(&a->session, IPC_event, &e);
-	log_limited(LOG_L_INFO, 0, "%s attempt=%016llx user=%s reason=%s", event_name[what],
-	            (unsigned long long)e.attempt, e.user, *reason ? reason : "-");
+	log_limited(LOG_L_INFO, 0, "%s attempt=%016llx user=%s reason=%s",
+		    event_name[what], (unsigned long long)e.attempt, e.user,
+		    *reason ? reason : "-");
 }
 
 static void
@@ -115,7 +122,7 @@ send_ask(struct job *j, enum login_next next, const char *error)
 		snprintf(m.label, sizeof(m.label), "Code:");
 	} else if (next == LOGIN_FORM) {
 		snprintf(m.message, sizeof(m.message),
-		         "Please enter your username and password.");
+			 "Please enter your username and password.");
 	}
 	if (next != LOGIN_REFUSED) {
 		char text[LOGIN_TEXT];
@@ -131,12 +138,13 @@ static void
 send_proven(struct job *j)
 {
 	struct ipc_login_proven m = { .worker = (uint8_t)j->worker,
-		                      .id = j->step.id,
-		                      .attempt = j->state.attempt,
-		                      .method = j->state.at == LOGIN_AT_CODE ? METHOD_LOCAL_TOTP
-		                                                             : METHOD_LOCAL,
-		                      .source = j->step.source,
-		                      .platform = j->step.platform };
+				      .id = j->step.id,
+				      .attempt = j->state.attempt,
+				      .method = j->state.at == LOGIN_AT_CODE
+							? METHOD_LOCAL_TOTP
+							: METHOD_LOCAL,
+				      .source = j->step.source,
+				      .platform = j->step.platform };
 
 	memcpy(m.user, j->state.user, sizeof(m.user));
 	memcpy(m.group, j->state.group, sizeof(m.group));
@@ -186,7 +194,7 @@ static void
 answer(struct job *j)
 {
 	unsigned most = j->a->config->max_attempts ? j->a->config->max_attempts
-	                                           : ATTEMPTS_DEFAULT;
+						   : ATTEMPTS_DEFAULT;
 
 	if (j->verdict == PROVEN) {
 		send_event(j->a, EV_AUTH_SUCCESS, j, "", 0);
@@ -194,11 +202,12 @@ answer(struct job *j)
 	} else if (j->verdict == MORE) {
 		send_ask(j, LOGIN_CHALLENGE, "");
 	} else if (j->state.tries >= most) {
-		send_event(j->a, EV_AUTH_FAILURE, j, "too_many_attempts", j->state.tries);
+		send_event(j->a, EV_AUTH_FAILURE, j, "too_many_attempts",
+			   j->state.tries);
 		send_ask(j, LOGIN_REFUSED, failed_text);
 	} else {
 		send_ask(j, j->state.at == LOGIN_AT_CODE ? LOGIN_CHALLENGE : LOGIN_FORM,
-		         failed_text);
+			 failed_text);
 	}
 }
 
@@ -243,7 +252,8 @@ note_wrong(struct job *j, const char *reason, bool is_code)
 
 	j->verdict = WRONG;
 	j->state.tries++;
-	backoff_failed(j->a->backoff, &j->step.source, user, is_code, uv_now(&j->a->loop));
+	backoff_failed(j->a->backoff, &j->step.source, user, is_code,
+		       uv_now(&j->a->loop));
 	send_event(j->a, EV_AUTH_FAILURE, j, reason, j->state.tries);
 }
 
@@ -325,7 +335,8 @@ check_password(struct job *j)
 		return;
 	}
 	j->is_known = u != NULL;
-	snprintf(j->hash, sizeof(j->hash), "%s", u ? u->hash : decoy_hash(a, j->step.user));
+	snprintf(j->hash, sizeof(j->hash), "%s",
+		 u ? u->hash : decoy_hash(a, j->step.user));
 	j->work.data = j;
 	a->hashes++;
 	if (uv_queue_work(&a->loop, &j->work, hash_in_pool, on_hashed) < 0)
@@ -337,8 +348,8 @@ check_code(struct job *j)
 {
 	struct user *u = users_find(&j->a->users, j->state.user);
 
-	if (u == NULL || u->wall_changed_s != j->state.wall_changed_s || !u->is_authorised ||
-	    *u->totp == '\0') {
+	if (u == NULL || u->wall_changed_s != j->state.wall_changed_s ||
+	    !u->is_authorised || *u->totp == '\0') {
 		/* Changed since the password was right: that proof is void. */
 		begin(j);
 		job_free(j);
@@ -356,8 +367,8 @@ is_held_back(struct job *j, const char *user, bool is_code)
 {
 	struct auth *a = j->a;
 	char text[128];
-	struct backoff_verdict v =
-		backoff_judge(a->backoff, &j->step.source, user, is_code, uv_now(&a->loop));
+	struct backoff_verdict v = backoff_judge(a->backoff, &j->step.source, user,
+						 is_code, uv_now(&a->loop));
 
 	j->delay_ms = v.delay_ms;
 	if (v.wait_s == 0)
@@ -365,7 +376,7 @@ is_held_back(struct job *j, const char *user, bool is_code)
 	if (v.is_news)
 		send_event(a, EV_BACKOFF, j, "too_many_failures", v.wait_s);
 	snprintf(text, sizeof(text), "Too many failed logins. Try again in %u seconds.",
-	         v.wait_s);
+		 v.wait_s);
 	send_ask(j, LOGIN_REFUSED, text);
 	return true;
 }
@@ -381,8 +392,9 @@ take_step(struct job *j)
 		job_free(j);
 		return;
 	}
-	int rc = j->step.is_first ? E_AUTH
-	                          : login_open(a->seal_key, text, uv_now(&a->loop), &j->state);
+	int rc = j->step.is_first
+			 ? E_AUTH
+			 : login_open(a->seal_key, text, uv_now(&a->loop), &j->state);
 	if (rc == E_STALE)
 		send_event(a, EV_AUTH_FAILURE, j, "expired", 0);
 	if (rc < 0) {
@@ -412,7 +424,8 @@ on_login_step(void *arg, struct peer *from, const union ipc_body *m, const int *
 		j->step = m->login_step;
 	}
 	/* The message is the peer's scratch; the password must not stay there. */
-	OPENSSL_cleanse((void *)(uintptr_t)m->login_step.secret, sizeof(m->login_step.secret));
+	OPENSSL_cleanse((void *)(uintptr_t)m->login_step.secret,
+			sizeof(m->login_step.secret));
 	if (j == NULL) {
 		log_limited(LOG_L_ERR, 0, "auth: no memory for a login");
 		return;
@@ -441,8 +454,10 @@ load_users(struct auth *a)
 	free(bytes);
 	a->has_users = rc == 0;
 	if (rc < 0)
-		log_err(0, "auth: the users file cannot be used (line %u: %s): nobody can log in "
-		           "until it is repaired or removed, and vpnd restarted", line, err_text(rc));
+		log_err(0,
+			"auth: the users file cannot be used (line %u: %s): nobody can "
+			"log in until it is repaired or removed, and vpnd restarted",
+			line, err_text(rc));
 	else
 		log_info(0, "users loaded n=%zu", a->users.n);
 }
@@ -470,7 +485,8 @@ put_user(struct auth *a, const struct ipc_user_put *m, char *why, size_t why_n)
 	struct users next = { 0 };
 
 	if (!a->has_users) {
-		snprintf(why, why_n, "The users file is damaged: repair or remove it first.");
+		snprintf(why, why_n,
+			 "The users file is damaged: repair or remove it first.");
 		return E_INVAL;
 	}
 	int rc = users_copy(&next, &a->users);
@@ -479,7 +495,8 @@ put_user(struct auth *a, const struct ipc_user_put *m, char *why, size_t why_n)
 	else
 		rc = users_apply(&next, m, wall_now(), why, why_n);
 	if (rc == 0 && (rc = save_users(&next)) < 0) {
-		snprintf(why, why_n, "The users file cannot be written: %s.", err_text(rc));
+		snprintf(why, why_n, "The users file cannot be written: %s.",
+			 err_text(rc));
 		log_err(0, "auth: %s", why);
 	}
 	if (rc < 0) {
@@ -502,7 +519,7 @@ on_user_put(void *arg, struct peer *from, const union ipc_body *m, const int *fd
 	d.is_bad = rc < 0;
 	if (rc == 0)
 		log_info(0, "user changed user=%s op=%u mask=%u", m->user_put.user,
-		         m->user_put.op, m->user_put.mask);
+			 m->user_put.op, m->user_put.mask);
 	peer_send(from, IPC_user_done, &d);
 }
 
@@ -511,7 +528,8 @@ static void
 on_user_get(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 {
 	struct auth *a = arg;
-	struct ipc_user_row row = { .id = m->user_get.id, .total = (uint32_t)a->users.n };
+	struct ipc_user_row row = { .id = m->user_get.id,
+				    .total = (uint32_t)a->users.n };
 
 	if (m->user_get.index < a->users.n) {
 		const struct user *u = &a->users.u[m->user_get.index];
@@ -536,8 +554,8 @@ open_workers(struct auth *a)
 		const struct child_peer *p = &a->child->peer[i];
 		if (p->who != IPC_WORKER || p->index >= CHILD_WORKERS)
 			continue;
-		int rc = peer_open(&a->worker[p->index], &a->loop, p->fd, IPC_AUTH, IPC_WORKER,
-		                   p->index, from_worker, on_broken, a);
+		int rc = peer_open(&a->worker[p->index], &a->loop, p->fd, IPC_AUTH,
+				   IPC_WORKER, p->index, from_worker, on_broken, a);
 		if (rc < 0)
 			log_fatal("auth: worker %u: %s", p->index, err_text(rc));
 	}
@@ -560,6 +578,8 @@ on_config(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 		bundle_free(&b);
 		config_free(a->config);
 		a->config = next;
+		log_set_level(a->child->is_debug || next->log_debug ? LOG_L_DEBUG
+								    : LOG_L_INFO);
 		if (is_first)
 			open_workers(a);
 	}
@@ -590,8 +610,8 @@ on_broken(void *arg, struct peer *from, int rc)
 {
 	/* A peer is not read again after this, and its successor has the same
 	 * socket: the parent starts us afresh, which costs no tunnel. */
-	log_fatal("auth: %s %u breaks the message table: %s", ipc_process_name[from->who],
-	          from->index, err_text(rc));
+	log_fatal("auth: %s %u breaks the message table: %s",
+		  ipc_process_name[from->who], from->index, err_text(rc));
 }
 
 /* clang-format off */
@@ -631,8 +651,10 @@ int
 auth_main(const struct child *c)
 {
 	struct auth *a = calloc(1, sizeof(*a));
-	int parent = child_fd(c, IPC_PARENT, 0), session = child_fd(c, IPC_SESSION, 0), rc;
+	int parent = child_fd(c, IPC_PARENT, 0), session = child_fd(c, IPC_SESSION, 0),
+	    rc;
 
+	log_open("vpnd", "auth", c->is_debug ? LOG_L_DEBUG : LOG_L_INFO);
 	if (a == NULL || parent < 0 || session < 0 || uv_loop_init(&a->loop) < 0 ||
 	    (a->backoff = backoff_new()) == NULL ||
 	    RAND_priv_bytes(a->seal_key, sizeof(a->seal_key)) != 1 ||
@@ -644,12 +666,13 @@ auth_main(const struct child *c)
 	if ((rc = proc_confine(c->root, c->uid, c->gid, false)) < 0)
 		log_fatal("auth: cannot drop privileges: %s", err_text(rc));
 	load_users(a);
-	if ((rc = peer_open(&a->parent, &a->loop, parent, IPC_AUTH, IPC_PARENT, 0, from_parent,
-	                    on_broken, a)) < 0 ||
+	if ((rc = peer_open(&a->parent, &a->loop, parent, IPC_AUTH, IPC_PARENT, 0,
+			    from_parent, on_broken, a)) < 0 ||
 	    (rc = peer_open(&a->session, &a->loop, session, IPC_AUTH, IPC_SESSION, 0,
-	                    from_session, on_broken, a)) < 0)
+			    from_session, on_broken, a)) < 0)
 		log_fatal("auth: peers: %s", err_text(rc));
-	peer_send(&a->parent, IPC_ready, &(struct ipc_ready){ .pid = (uint32_t)getpid() });
+	peer_send(&a->parent, IPC_ready,
+		  &(struct ipc_ready){ .pid = (uint32_t)getpid() });
 	uv_run(&a->loop, UV_RUN_DEFAULT);
 
 	peer_flush(&a->session, 200);

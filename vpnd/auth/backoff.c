@@ -9,15 +9,15 @@
 enum { ONE = 1000, FIRST_DELAY_MS = 250 };
 
 static const struct {
-	uint32_t free;     /* failures that cost nothing */
-	uint32_t refuse;   /* 0: never */
-	uint32_t most;     /* counted no further */
+	uint32_t free;      /* failures that cost nothing */
+	uint32_t refuse;    /* 0: never */
+	uint32_t most;      /* counted no further */
 	uint32_t forget_ms; /* one failure is forgotten in this time */
 	uint32_t delay_max_ms;
 } rule[BACKOFF_KINDS] = {
 	[BACKOFF_SOURCE] = { 5 * ONE, 20 * ONE, 40 * ONE, 15000, 8000 },
-	[BACKOFF_USER]   = { 8 * ONE, 0,        30 * ONE, 30000, 2000 },
-	[BACKOFF_CODE]   = { 5 * ONE, 20 * ONE, 30 * ONE, 30000, 8000 },
+	[BACKOFF_USER] = { 8 * ONE, 0, 30 * ONE, 30000, 2000 },
+	[BACKOFF_CODE] = { 5 * ONE, 20 * ONE, 30 * ONE, 30000, 8000 },
 };
 
 struct backoff *
@@ -42,7 +42,7 @@ backoff_free(struct backoff *b)
  * set. Unknown users get entries like known ones. */
 static void
 make_key(const struct backoff *b, enum backoff_kind kind, const struct ip_addr *source,
-         const char *user, uint8_t key[BACKOFF_KEY])
+	 const char *user, uint8_t key[BACKOFF_KEY])
 {
 	uint8_t buf[16 + 2 + 256] = { 0 }, digest[32];
 	size_t n = 18;
@@ -82,7 +82,8 @@ find(struct backoff *b, enum backoff_kind kind, const struct ip_addr *source,
 	uint8_t key[BACKOFF_KEY];
 
 	make_key(b, kind, source, user, key);
-	struct backoff_entry *set = b->e[(key[0] << 8 | key[1]) % BACKOFF_SETS], *least = set;
+	struct backoff_entry *set = b->e[(key[0] << 8 | key[1]) % BACKOFF_SETS],
+			     *least = set;
 	for (unsigned i = 0; i < BACKOFF_WAYS; i++) {
 		struct backoff_entry *e = &set[i];
 		if (!e->is_used) {
@@ -92,13 +93,16 @@ find(struct backoff *b, enum backoff_kind kind, const struct ip_addr *source,
 		age(e, now_ms);
 		if (e->kind == kind && memcmp(e->key, key, sizeof(key)) == 0)
 			return e;
-		if (least->is_used && (e->count < least->count ||
-		                       (e->count == least->count && e->at_ms < least->at_ms)))
+		if (least->is_used &&
+		    (e->count < least->count ||
+		     (e->count == least->count && e->at_ms < least->at_ms)))
 			least = e;
 	}
 	if (!make)
 		return NULL;
-	*least = (struct backoff_entry){ .kind = (uint8_t)kind, .is_used = true, .at_ms = now_ms };
+	*least = (struct backoff_entry){ .kind = (uint8_t)kind,
+					 .is_used = true,
+					 .at_ms = now_ms };
 	memcpy(least->key, key, sizeof(key));
 	return least;
 }
@@ -108,7 +112,8 @@ judge_one(struct backoff_entry *e, uint64_t now_ms, struct backoff_verdict *v)
 {
 	if (e == NULL || e->count < rule[e->kind].free)
 		return;
-	uint32_t over = (e->count - rule[e->kind].free) / ONE, most = rule[e->kind].delay_max_ms;
+	uint32_t over = (e->count - rule[e->kind].free) / ONE,
+		 most = rule[e->kind].delay_max_ms;
 	uint32_t delay = over >= 6 ? most : (uint32_t)FIRST_DELAY_MS << over;
 	if (delay > most)
 		delay = most;
@@ -117,8 +122,8 @@ judge_one(struct backoff_entry *e, uint64_t now_ms, struct backoff_verdict *v)
 	uint32_t line = rule[e->kind].refuse;
 	if (line == 0 || e->count < line)
 		return;
-	uint32_t wait = (uint32_t)((uint64_t)(e->count - line + ONE) * rule[e->kind].forget_ms /
-	                           ONE / 1000);
+	uint32_t wait = (uint32_t)((uint64_t)(e->count - line + ONE) *
+				   rule[e->kind].forget_ms / ONE / 1000);
 	if (wait > v->wait_s)
 		v->wait_s = wait > 0 ? wait : 1;
 	if (e->news_ms == 0 || now_ms - e->news_ms >= BACKOFF_NEWS_MS) {
@@ -128,8 +133,8 @@ judge_one(struct backoff_entry *e, uint64_t now_ms, struct backoff_verdict *v)
 }
 
 struct backoff_verdict
-backoff_judge(struct backoff *b, const struct ip_addr *source, const char *user, bool is_code,
-              uint64_t now_ms)
+backoff_judge(struct backoff *b, const struct ip_addr *source, const char *user,
+	      bool is_code, uint64_t now_ms)
 {
 	struct backoff_verdict v = { 0 };
 
@@ -149,8 +154,8 @@ count(struct backoff_entry *e)
 }
 
 void
-backoff_failed(struct backoff *b, const struct ip_addr *source, const char *user, bool is_code,
-               uint64_t now_ms)
+backoff_failed(struct backoff *b, const struct ip_addr *source, const char *user,
+	       bool is_code, uint64_t now_ms)
 {
 	count(find(b, BACKOFF_SOURCE, source, NULL, now_ms, true));
 	count(find(b, BACKOFF_USER, NULL, user, now_ms, true));

@@ -53,9 +53,9 @@ void backoff_free(struct backoff *b);
 
 /* Before the work. is_code: a one-time code is about to be judged. */
 struct backoff_verdict backoff_judge(struct backoff *b, const struct ip_addr *source,
-                                     const char *user, bool is_code, uint64_t now_ms);
+				     const char *user, bool is_code, uint64_t now_ms);
 void backoff_failed(struct backoff *b, const struct ip_addr *source, const char *user,
-                    bool is_code, uint64_t now_ms);
+		    bool is_code, uint64_t now_ms);
 /* The user's counts are forgiven; the source's is not: one account of one's
  * own must not pay for guessing at others. */
 void backoff_passed(struct backoff *b, const char *user, uint64_t now_ms);

@@ -46,7 +46,7 @@ login_seal(const uint8_t key[SEAL_KEY], const struct login_state *s, char *text)
 
 int
 login_open(const uint8_t key[SEAL_KEY], struct span text, uint64_t now_ms,
-           struct login_state *s)
+	   struct login_state *s)
 {
 	uint8_t bytes[STATE_MAX + SEAL_EXTRA], plain[STATE_MAX];
 	size_t n = 0, len = 0;

@@ -19,11 +19,11 @@ enum { LOGIN_LIFE_MS = 10 * 60 * 1000, LOGIN_TEXT = 1025 };
 enum login_at { LOGIN_AT_PASSWORD, LOGIN_AT_CODE };
 
 struct login_state {
-	uint64_t attempt;    /* random id, in every process's lines */
-	uint64_t created_ms; /* monotonic */
-	uint8_t tries;       /* wrong answers so far */
-	uint8_t at;          /* enum login_at: what was asked */
-	uint64_t wall_changed_s; /* of the user whose password was right */
+	uint64_t attempt;            /* random id, in every process's lines */
+	uint64_t created_ms;         /* monotonic */
+	uint8_t tries;               /* wrong answers so far */
+	uint8_t at;                  /* enum login_at: what was asked */
+	uint64_t wall_changed_s;     /* of the user whose password was right */
 	char user[IPC_USER_MAX + 1]; /* "" before the password was right */
 	char group[IPC_NAME_MAX + 1];
 };
@@ -32,6 +32,6 @@ struct login_state {
 int login_seal(const uint8_t key[SEAL_KEY], const struct login_state *s, char *text);
 /* E_AUTH when it does not open, E_STALE when it is too old. */
 int login_open(const uint8_t key[SEAL_KEY], struct span text, uint64_t now_ms,
-               struct login_state *s);
+	       struct login_state *s);
 
 #endif

@@ -19,7 +19,7 @@ password_matches(const char *secret, const char *hash)
 	const char *got = crypt_r(secret, hash, d);
 	size_t n = strlen(hash);
 	bool same = got != NULL && got[0] != '*' && strlen(got) == n &&
-	            CRYPTO_memcmp(got, hash, n) == 0;
+		    CRYPTO_memcmp(got, hash, n) == 0;
 	OPENSSL_cleanse(d, sizeof(*d));
 	free(d);
 	return same;

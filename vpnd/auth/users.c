@@ -22,7 +22,11 @@ static size_t
 utf8_length(const uint8_t *s)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
+	size_t n = s[0] < 0x80       ? 1
+		   : s[0] >> 5 == 6  ? 2
+		   : s[0] >> 4 == 14 ? 3
+		   : s[0] >> 3 == 30 ? 4
+				     : 0;
 	uint32_t c = n == 1 ? s[0] : n > 1 ? s[0] & (0x7fU >> n) : 0;
 
 	for (size_t i = 1; i < n; i++) {
@@ -55,7 +59,8 @@ ends_in(const char *hash, size_t n)
 {
 	size_t len = strlen(hash);
 
-	return len > n && hash[len - n - 1] == '$' && strspn(hash + len - n, crypt64) == n;
+	return len > n && hash[len - n - 1] == '$' &&
+	       strspn(hash + len - n, crypt64) == n;
 }
 
 static bool
@@ -71,7 +76,7 @@ cost_is_good(const char *hash)
 		       strspn(hash + 7, crypt64) == 53 && atoi(hash + 4) <= 12;
 	if (strncmp(hash, "$6$", 3) == 0)
 		return ends_in(hash, 86) && ((at = strstr(hash, "$rounds=")) == NULL ||
-		                             strtoul(at + 8, NULL, 10) <= 500000);
+					     strtoul(at + 8, NULL, 10) <= 500000);
 	return strncmp(hash, "$1$", 3) == 0 && ends_in(hash, 22);
 }
 
@@ -93,8 +98,8 @@ users_totp_is_good(const char *totp)
 {
 	char *bin = NULL;
 	size_t n = 0;
-	bool good = oath_base32_decode(totp, strlen(totp), &bin, &n) == OATH_OK && n >= 10 &&
-	            n <= 64;
+	bool good = oath_base32_decode(totp, strlen(totp), &bin, &n) == OATH_OK &&
+		    n >= 10 && n <= 64;
 
 	if (bin != NULL)
 		OPENSSL_cleanse(bin, n);
@@ -112,8 +117,8 @@ users_totp_check(struct user *u, const char *code, uint64_t wall_s)
 	if (strlen(code) != TOTP_DIGITS || strspn(code, "0123456789") != TOTP_DIGITS ||
 	    oath_base32_decode(u->totp, strlen(u->totp), &bin, &n) != OATH_OK)
 		return false;
-	int rc = oath_totp_validate2(bin, n, (time_t)wall_s, TOTP_STEP_S, 0, TOTP_WINDOW,
-	                             &pos, code);
+	int rc = oath_totp_validate2(bin, n, (time_t)wall_s, TOTP_STEP_S, 0,
+				     TOTP_WINDOW, &pos, code);
 	OPENSSL_cleanse(bin, n);
 	free(bin);
 	if (rc < 0)
@@ -214,18 +219,21 @@ refuse(char *why, size_t why_n, int rc, const char *text)
 
 int
 users_apply(struct users *t, const struct ipc_user_put *m, uint64_t wall_s, char *why,
-            size_t why_n)
+	    size_t why_n)
 {
 	struct user *u = users_find(t, m->user), fresh = { 0 };
 
 	if (!users_name_is_good(m->user))
 		return refuse(why, why_n, E_INVAL,
-		              "A user name has 1 to 255 bytes of UTF-8, no control characters "
-		              "and no space at either end.");
+			      "A user name has 1 to 255 bytes of UTF-8, no control "
+			      "characters "
+			      "and no space at either end.");
 	if (m->op != USER_CREATE && m->op != USER_UPDATE && m->op != USER_REMOVE)
-		return refuse(why, why_n, E_INVAL, "This is not something one does to a user.");
+		return refuse(why, why_n, E_INVAL,
+			      "This is not something one does to a user.");
 	if (m->op == USER_CREATE && u != NULL)
-		return refuse(why, why_n, E_EXIST, "There is a user of this name already.");
+		return refuse(why, why_n, E_EXIST,
+			      "There is a user of this name already.");
 	if (m->op != USER_CREATE && u == NULL)
 		return refuse(why, why_n, E_NOENT, "There is no user of this name.");
 	if (m->op == USER_REMOVE) {
@@ -238,11 +246,12 @@ users_apply(struct users *t, const struct ipc_user_put *m, uint64_t wall_s, char
 		return refuse(why, why_n, E_INVAL, "A new user needs a password.");
 	if ((m->mask & USER_HASH) && !users_hash_is_good(m->hash))
 		return refuse(why, why_n, E_INVAL,
-		              "This is not a password hash of yescrypt, sha512crypt, bcrypt or "
-		              "md5crypt, or its cost is too high.");
+			      "This is not a password hash of yescrypt, sha512crypt, "
+			      "bcrypt or "
+			      "md5crypt, or its cost is too high.");
 	if ((m->mask & USER_TOTP) && *m->totp != '\0' && !users_totp_is_good(m->totp))
 		return refuse(why, why_n, E_INVAL,
-		              "A TOTP secret is base32 text of 10 to 64 bytes.");
+			      "A TOTP secret is base32 text of 10 to 64 bytes.");
 	if (m->op == USER_CREATE) {
 		memcpy(fresh.name, m->user, sizeof(fresh.name));
 		fresh.is_authorised = true;
@@ -259,7 +268,8 @@ users_apply(struct users *t, const struct ipc_user_put *m, uint64_t wall_s, char
 	u->wall_changed_s = wall_s;
 	int rc = m->op == USER_CREATE ? insert(t, &fresh) : 0;
 	OPENSSL_cleanse(&fresh, sizeof(fresh));
-	return rc < 0 ? refuse(why, why_n, rc, "There is no room for another user.") : 0;
+	return rc < 0 ? refuse(why, why_n, rc, "There is no room for another user.")
+		      : 0;
 }
 
 /* -- the file --------------------------------------------------------------- */
@@ -275,8 +285,9 @@ read_line(struct user *u, const char *line, size_t n)
 
 	*u = (struct user){ 0 };
 	if (j != NULL &&
-	    json_unpack(j, "{s:s, s:s, s:s, s:b, s:I !}", "user", &name, "hash", &hash, "totp",
-	                &totp, "authorised", &authorised, "changed", &changed) == 0 &&
+	    json_unpack(j, "{s:s, s:s, s:s, s:b, s:I !}", "user", &name, "hash", &hash,
+			"totp", &totp, "authorised", &authorised, "changed",
+			&changed) == 0 &&
 	    users_name_is_good(name) && users_hash_is_good(hash) &&
 	    strlen(hash) < sizeof(u->hash) && strlen(totp) < sizeof(u->totp) &&
 	    (*totp == '\0' || users_totp_is_good(totp)) && changed >= 0) {
@@ -326,10 +337,13 @@ users_write(const struct users *t, char **text, size_t *n)
 
 	for (size_t i = 0; rc == 0 && i < t->n; i++) {
 		const struct user *u = &t->u[i];
-		json_t *j = json_pack("{s:s, s:s, s:s, s:b, s:I}", "user", u->name, "hash", u->hash,
-		                      "totp", u->totp, "authorised", (int)u->is_authorised,
-		                      "changed", (json_int_t)u->wall_changed_s);
-		size_t k = j == NULL ? 0 : json_dumpb(j, buf + at, cap - at - 1, JSON_COMPACT);
+		json_t *j = json_pack("{s:s, s:s, s:s, s:b, s:I}", "user", u->name,
+				      "hash", u->hash, "totp", u->totp, "authorised",
+				      (int)u->is_authorised, "changed",
+				      (json_int_t)u->wall_changed_s);
+		size_t k =
+			j == NULL ? 0
+				  : json_dumpb(j, buf + at, cap - at - 1, JSON_COMPACT);
 		json_decref(j);
 		if (k == 0 || at + k + 1 > cap)
 			rc = E_NOMEM;

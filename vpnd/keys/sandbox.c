@@ -95,9 +95,10 @@ sandbox_enter(void)
 	for (size_t i = 0; rc == 0 && i < sizeof(allowed) / sizeof(allowed[0]); i++)
 		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed[i].nr, 0);
 	if (rc == 0) /* malloc: memory of its own, never executable */
-		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
-		                      SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
-		                      SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS));
+		rc = seccomp_rule_add(
+			f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+			SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS));
 	if (rc == 0)
 		rc = seccomp_load(f);
 	if (f != NULL)

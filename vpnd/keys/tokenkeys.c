@@ -185,7 +185,7 @@ tokenkeys_seal(const struct tokenkeys *t, struct span claims, char *text, size_t
 
 int
 tokenkeys_open(const struct tokenkeys *t, struct span text, uint8_t *claims, size_t cap,
-               size_t *n)
+	       size_t *n)
 {
 	uint8_t buf[TOKEN_BYTES_MAX];
 	size_t len = 0;

@@ -47,8 +47,9 @@ int tokenkeys_rotate(struct tokenkeys *t, uint64_t wall_s);
 size_t tokenkeys_write(const struct tokenkeys *t, uint8_t *buf);
 int tokenkeys_read(struct tokenkeys *t, struct span bytes);
 
-int tokenkeys_seal(const struct tokenkeys *t, struct span claims, char *text, size_t cap);
+int tokenkeys_seal(const struct tokenkeys *t, struct span claims, char *text,
+		   size_t cap);
 int tokenkeys_open(const struct tokenkeys *t, struct span text, uint8_t *claims,
-                   size_t cap, size_t *n);
+		   size_t cap, size_t *n);
 
 #endif

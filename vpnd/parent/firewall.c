@@ -36,7 +36,7 @@ is_quotable(const char *ifname)
 {
 	return ifname[0] != '\0' &&
 	       strspn(ifname, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	                      "0123456789_.:@-") == strlen(ifname);
+			      "0123456789_.:@-") == strlen(ifname);
 }
 
 static bool
@@ -48,7 +48,7 @@ hides(const struct config_wan *w)
 /* { "eth0", "eth1" } of the uplinks that qualify; how many there are. */
 static unsigned
 wan_set(const struct config *c, bool (*qualifies)(const struct config_wan *), char *buf,
-        size_t cap)
+	size_t cap)
 {
 	struct text t = { .p = buf, .cap = cap };
 	unsigned n = 0;
@@ -89,7 +89,7 @@ put_silence(struct text *t, const struct config *c)
 
 static void
 put_masquerade(struct text *t, const struct config *c, const char *pool4,
-               const char *pool6)
+	       const char *pool6)
 {
 	char wans[128];
 
@@ -167,7 +167,8 @@ run(const char *commands, char *why)
 	int rc = 0;
 	if (nft_run_cmd_from_buffer(nft, commands) != 0) {
 		const char *said = nft_ctx_get_error_buffer(nft);
-		snprintf(why, WHY_MAX, "nftables: %.*s", (int)strcspn(said, "\n"), said);
+		snprintf(why, WHY_MAX, "nftables: %.*s", (int)strcspn(said, "\n"),
+			 said);
 		rc = E_INVAL;
 	}
 	nft_ctx_free(nft);
@@ -181,7 +182,8 @@ firewall_apply(const struct config *c, unsigned workers, char *why)
 	int rc = firewall_text(c, workers, text, sizeof(text));
 
 	if (rc < 0) {
-		snprintf(why, WHY_MAX, "nftables: an interface name has odd characters");
+		snprintf(why, WHY_MAX,
+			 "nftables: an interface name has odd characters");
 		return rc;
 	}
 	return run(text, why);

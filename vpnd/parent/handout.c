@@ -27,7 +27,7 @@ memfd_of(const char *name, const void *bytes, size_t n, int *fd)
 		return -errno;
 	if ((n > 0 && write(*fd, bytes, n) != (ssize_t)n) ||
 	    fcntl(*fd, F_ADD_SEALS,
-	          F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0) {
+		  F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0) {
 		int rc = errno != 0 ? -errno : -EIO;
 		close(*fd);
 		*fd = -1;
@@ -67,7 +67,7 @@ read_configured(int *fd, const struct config *c, char *why)
 		rc = read_pem(c->certificate_file, &cert, &cert_n, why);
 	if (rc == -ENOENT)
 		snprintf(why, WHY_MAX, "%s: no such file",
-		         key == NULL ? c->key_file : c->certificate_file);
+			 key == NULL ? c->key_file : c->certificate_file);
 	if (rc == 0 && (both = OPENSSL_malloc(key_n + cert_n + 1)) == NULL)
 		rc = E_NOMEM;
 	if (rc == 0) {
@@ -87,7 +87,8 @@ read_configured(int *fd, const struct config *c, char *why)
 
 /* A file of STATEDIR/keys as a memfd; an empty one when there is no file. */
 static int
-read_stored(const struct parent *p, const char *name, int *fd, bool *is_there, char *why)
+read_stored(const struct parent *p, const char *name, int *fd, bool *is_there,
+	    char *why)
 {
 	char path[512];
 	uint8_t *bytes = NULL;
@@ -109,8 +110,8 @@ read_stored(const struct parent *p, const char *name, int *fd, bool *is_there, c
 int
 certificate_read(struct certificate *cert, const struct parent *p, char *why)
 {
-	const struct config *c = p->reload.setup ? p->reload.setup->config :
-	                                           parent_config(p);
+	const struct config *c =
+		p->reload.setup ? p->reload.setup->config : parent_config(p);
 	bool is_there;
 
 	*cert = (struct certificate){ .pem_fd = -1, .chain_fd = -1 };
@@ -136,8 +137,8 @@ certificate_same(const struct certificate *a, const struct certificate *b)
 	uint8_t *x = NULL, *y = NULL;
 	size_t xn = 0, yn = 0;
 	bool same = file_read_fd(a->pem_fd, 3 * IPC_PEM_MAX, &x, &xn) == 0 &&
-	            file_read_fd(b->pem_fd, 3 * IPC_PEM_MAX, &y, &yn) == 0 && xn == yn &&
-	            memcmp(x, y, xn) == 0;
+		    file_read_fd(b->pem_fd, 3 * IPC_PEM_MAX, &y, &yn) == 0 &&
+		    xn == yn && memcmp(x, y, xn) == 0;
 
 	if (x != NULL)
 		OPENSSL_cleanse(x, xn);
@@ -167,9 +168,11 @@ note_facts(struct certificate *cert, const void *pem, size_t n)
 
 	cert->not_after[0] = '\0';
 	if (x != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1)
-		strftime(cert->not_after, sizeof(cert->not_after), "%Y-%m-%dT%H:%M:%SZ", &tm);
+		strftime(cert->not_after, sizeof(cert->not_after), "%Y-%m-%dT%H:%M:%SZ",
+			 &tm);
 	if (x != NULL && cert->source != CERT_FILE)
-		cert->source = X509_self_signed(x, 0) == 1 ? CERT_SELF_SIGNED : CERT_STORED;
+		cert->source =
+			X509_self_signed(x, 0) == 1 ? CERT_SELF_SIGNED : CERT_STORED;
 	X509_free(x);
 	BIO_free(bio);
 }
@@ -177,7 +180,8 @@ note_facts(struct certificate *cert, const void *pem, size_t n)
 static const char *
 load_name(const struct parent *p)
 {
-	const struct config *c = parent_config(p);
+	const struct config *c =
+		p->reload.setup ? p->reload.setup->config : parent_config(p);
 
 	return c->hostname[0] != '\0' ? c->hostname : c->node_name;
 }
@@ -224,9 +228,9 @@ void
 handout_listener(struct process *c, const struct listener *l)
 {
 	struct ipc_listener m = { .handle = l->handle,
-		                  .wan = (uint8_t)l->wan,
-		                  .family = l->family,
-		                  .port = l->port };
+				  .wan = (uint8_t)l->wan,
+				  .family = l->family,
+				  .port = l->port };
 	const int fds[2] = { l->tcp, l->udp };
 
 	if (c->peer != NULL)
@@ -239,12 +243,14 @@ handout_worker(struct process *c)
 {
 	struct parent *p = c->parent;
 	struct ipc_tun tun = { .mtu = TUN_MTU };
-	struct ipc_counters counters = { .worker = (uint8_t)c->index, .slots = p->slots };
+	struct ipc_counters counters = { .worker = (uint8_t)c->index,
+					 .slots = p->slots };
 
 	if (c->peer == NULL || c->is_equipped || p->cert.chain_fd < 0)
 		return;
 	(void)peer_send_fds(c->peer, IPC_tun, &tun, &p->tun[c->index].fd, 1);
-	(void)peer_send_fds(c->peer, IPC_counters, &counters, &p->counters[c->index], 1);
+	(void)peer_send_fds(c->peer, IPC_counters, &counters, &p->counters[c->index],
+			    1);
 	handout_cert(c);
 	for (size_t i = 0; i < p->sockets.n; i++)
 		if (p->sockets.listener[i].worker == c->index)
@@ -264,7 +270,8 @@ handout_counters(struct process *c, unsigned worker)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", p->counters[worker]);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
-		log_err(0, "%s: counters of worker%u: %s", c->name, worker, err_text(-errno));
+		log_err(0, "%s: counters of worker%u: %s", c->name, worker,
+			err_text(-errno));
 		return;
 	}
 	(void)peer_send_fds(c->peer, IPC_counters, &m, &fd, 1);
@@ -326,7 +333,7 @@ on_config_done(void *arg, struct peer *from, const union ipc_body *m, const int 
 	c->config_done = m->config_done.generation;
 	if (m->config_done.is_bad)
 		log_err(0, "%s: cannot take configuration %u: %s", c->name,
-		        m->config_done.generation, m->config_done.text);
+			m->config_done.generation, m->config_done.text);
 	reload_config_done(c->parent, c, &m->config_done);
 }
 
@@ -336,24 +343,26 @@ on_keys_store(void *arg, struct peer *from, const union ipc_body *m, const int *
 	struct process *c = arg;
 	struct parent *p = c->parent;
 	bool is_cert = m->keys_store.what == LOAD_CERT;
-	struct certificate *cert = p->reload.has_cert && p->reload.step == RELOAD_CERT ?
-	                                   &p->reload.cert :
-	                                   &p->cert;
+	struct certificate *cert = p->reload.has_cert && p->reload.step == RELOAD_CERT
+					   ? &p->reload.cert
+					   : &p->cert;
 	char path[512];
 	int fd;
 
 	if (!is_cert && m->keys_store.what != LOAD_TOKEN_KEYS)
 		return;
 	snprintf(path, sizeof(path), "%s/keys/%s", p->opt->state_dir,
-	         is_cert ? "tls.pem" : "token-keys");
-	int rc = file_replace(AT_FDCWD, path, span_of(m->keys_store.bytes.p,
-	                                              m->keys_store.bytes.n), 0600);
+		 is_cert ? "tls.pem" : "token-keys");
+	int rc = file_replace(AT_FDCWD, path,
+			      span_of(m->keys_store.bytes.p, m->keys_store.bytes.n),
+			      0600);
 	if (rc < 0)
-		log_err(0, "%s: cannot be written: %s; it will be lost at the next start",
-		        path, err_text(rc));
+		log_err(0,
+			"%s: cannot be written: %s; it will be lost at the next start",
+			path, err_text(rc));
 	/* A restarted keys must get the same bytes, written or not. */
 	rc = memfd_of(is_cert ? "tls.pem" : "token-keys", m->keys_store.bytes.p,
-	              m->keys_store.bytes.n, &fd);
+		      m->keys_store.bytes.n, &fd);
 	if (rc < 0)
 		log_err(0, "keys: no memory for what it made: %s", err_text(rc));
 	else
@@ -363,14 +372,15 @@ on_keys_store(void *arg, struct peer *from, const union ipc_body *m, const int *
 static void
 first_certificate(struct parent *p)
 {
-	static const char *const kind[] = { "from the configured file", "stored", "self-signed" };
+	static const char *const kind[] = { "from the configured file", "stored",
+					    "self-signed" };
 
 	log_info(0, "certificate: %s, %s, valid until %s", kind[p->cert.source],
-	         p->cert.is_rsa ? "RSA" : "ECDSA", p->cert.not_after);
+		 p->cert.is_rsa ? "RSA" : "ECDSA", p->cert.not_after);
 	if (p->sockets.n == 0)
-		log_info(0, "not serving: %s", parent_config(p)->enabled ?
-		                                       "no uplink carries the service" :
-		                                       "server.enabled is false");
+		log_info(0, "not serving: %s",
+			 parent_config(p)->enabled ? "no uplink carries the service"
+						   : "server.enabled is false");
 	event_send(p, EV_SERVICE_STARTED, "", TANDEM_VERSION, 0);
 }
 
@@ -389,7 +399,8 @@ on_keys_loaded(void *arg, struct peer *from, const union ipc_body *body, const i
 			log_err(0, "keys: token keys: %s", m->text);
 		return;
 	}
-	if (p->reload.step == RELOAD_CERT && m->generation == p->reload.cert.generation) {
+	if (p->reload.step == RELOAD_CERT &&
+	    m->generation == p->reload.cert.generation) {
 		if (!m->is_bad &&
 		    memfd_of("tandem-chain", m->chain.p, m->chain.n, &fd) == 0) {
 			replace_fd(&p->reload.cert.chain_fd, fd);
@@ -438,15 +449,16 @@ on_route_set(void *arg, struct peer *from, const union ipc_body *m, const int *f
 
 	if (!route_permitted(parent_config(p), &r->dst) || r->worker >= p->workers) {
 		log_err(0, "session: asks for a route outside the pool: %s worker=%u",
-		        ip_text(&r->dst, text), r->worker);
+			ip_text(&r->dst, text), r->worker);
 		process_kill(c, "forbidden route");
 		return;
 	}
 	int rc = route_set(&p->router, &r->dst, p->tun[r->worker].ifindex, mtu);
 	log_debug(0, "route %s dev %s mtu %u: %s", ip_text(&r->dst, text),
-	          p->tun[r->worker].name, mtu, err_text(rc));
+		  p->tun[r->worker].name, mtu, err_text(rc));
 	if (rc < 0)
-		log_limited(LOG_L_ERR, 0, "route %s: %s", ip_text(&r->dst, text), err_text(rc));
+		log_limited(LOG_L_ERR, 0, "route %s: %s", ip_text(&r->dst, text),
+			    err_text(rc));
 }
 
 static void
@@ -463,7 +475,7 @@ on_route_del(void *arg, struct peer *from, const union ipc_body *m, const int *f
 	int rc = route_del(&p->router, &m->route_del.dst);
 	if (rc < 0)
 		log_limited(LOG_L_WARN, 0, "route %s: cannot delete: %s",
-		            ip_text(&m->route_del.dst, text), err_text(rc));
+			    ip_text(&m->route_del.dst, text), err_text(rc));
 }
 
 static void

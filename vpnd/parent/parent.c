@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <cap-ng.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <pwd.h>
@@ -41,14 +42,16 @@ check_privilege(char *why)
 	    capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN))
 		return 0;
 	snprintf(why, WHY_MAX, "%s",
-	         geteuid() != 0 ? "must be started as root" :
-	                          "the capability CAP_NET_ADMIN is missing (a container "
-	                          "needs --cap-add NET_ADMIN)");
+		 geteuid() != 0
+			 ? "must be started as root"
+			 : "the capability CAP_NET_ADMIN is missing (a container "
+			   "needs --cap-add NET_ADMIN)");
 	return -EPERM;
 }
 
 static int
-make_dir(const char *base, const char *name, mode_t mode, uid_t uid, gid_t gid, char *why)
+make_dir(const char *base, const char *name, mode_t mode, uid_t uid, gid_t gid,
+	 char *why)
 {
 	char path[PATH_BYTES];
 	int rc = 0;
@@ -63,7 +66,8 @@ make_dir(const char *base, const char *name, mode_t mode, uid_t uid, gid_t gid, 
 	}
 	if (mkdir(path, mode) < 0 && errno != EEXIST)
 		rc = -errno;
-	else if (name[0] != '\0' && (chown(path, uid, gid) < 0 || chmod(path, mode) < 0))
+	else if (name[0] != '\0' &&
+		 (chown(path, uid, gid) < 0 || chmod(path, mode) < 0))
 		rc = -errno;
 	else
 		rc = 0;
@@ -113,10 +117,10 @@ static unsigned
 worker_count(const struct config *c)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	long n = c->workers > 0 ? (long)c->workers :
-	         cores <= 4     ? cores :
-	         cores <= 16    ? cores - 1 :
-	                          cores - 2;
+	long n = c->workers > 0 ? (long)c->workers
+		 : cores <= 4   ? cores
+		 : cores <= 16  ? cores - 1
+				: cores - 2;
 
 	return n < 1 ? 1 : n > CHILD_WORKERS ? CHILD_WORKERS : (unsigned)n;
 }
@@ -147,31 +151,57 @@ list_processes(struct parent *p)
 		c->who = i < 3 ? one[i] : IPC_WORKER;
 		c->index = i < 3 ? 0 : i - 3;
 		snprintf(c->name, sizeof(c->name), i < 3 ? "%s" : "%s%u",
-		         ipc_process_name[c->who], c->index);
+			 ipc_process_name[c->who], c->index);
 		find_user(c, UID_FIRST + (i < 3 ? i : 3), &is_missing);
 		if (c->who == IPC_SESSION || c->who == IPC_AUTH)
-			snprintf(c->root, sizeof(c->root), "%s/%s", p->opt->state_dir, c->name);
+			snprintf(c->root, sizeof(c->root), "%s/%s", p->opt->state_dir,
+				 c->name);
 		else
 			snprintf(c->root, sizeof(c->root), "%s/empty", p->opt->run_dir);
 	}
 	if (is_missing)
-		log_info(0, "no users tandem-keys, -auth, -session, -worker: the processes "
-		            "run as %d..%d", UID_FIRST, UID_FIRST + 3);
+		log_info(
+			0,
+			"no users tandem-keys, -auth, -session, -worker: the processes "
+			"run as %d..%d",
+			UID_FIRST, UID_FIRST + 3);
+}
+
+/* A child's directory with what is in it. The uid changes when the package's
+ * users are made after a first start without them. Links are not followed: the
+ * child can put some there. */
+static int
+give_dir(const struct parent *p, const struct process *c, char *why)
+{
+	int rc = make_dir(p->opt->state_dir, c->name, 0700, c->uid, c->gid, why);
+	DIR *d = rc == 0 ? opendir(c->root) : NULL;
+	struct stat st;
+
+	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    !S_ISREG(st.st_mode) || st.st_nlink != 1 || st.st_uid == c->uid)
+			continue;
+		if (fchownat(dirfd(d), e->d_name, c->uid, c->gid, AT_SYMLINK_NOFOLLOW) <
+		    0)
+			log_warn(0, "%s/%s: cannot be given to %s: %s", c->root,
+				 e->d_name, c->name, err_text(-errno));
+	}
+	if (d != NULL)
+		closedir(d);
+	return rc;
 }
 
 static int
 make_dirs(struct parent *p, char *why)
 {
-	const struct process *auth = process_of(p, IPC_AUTH, 0);
-	const struct process *session = process_of(p, IPC_SESSION, 0);
 	const char *state = p->opt->state_dir;
 	int rc;
 
 	if ((rc = make_dir(p->opt->run_dir, "empty", 0555, 0, 0, why)) < 0 ||
 	    (rc = make_dir(state, "", 0755, 0, 0, why)) < 0 ||
 	    (rc = make_dir(state, "keys", 0700, 0, 0, why)) < 0 ||
-	    (rc = make_dir(state, "auth", 0700, auth->uid, auth->gid, why)) < 0 ||
-	    (rc = make_dir(state, "session", 0700, session->uid, session->gid, why)) < 0)
+	    (rc = give_dir(p, process_of(p, IPC_AUTH, 0), why)) < 0 ||
+	    (rc = give_dir(p, process_of(p, IPC_SESSION, 0), why)) < 0)
 		return rc;
 	return 0;
 }
@@ -196,10 +226,13 @@ static int
 make_counters(struct parent *p, char *why)
 {
 	for (unsigned w = 0; w < p->workers; w++) {
-		int fd = memfd_create("tandem-counters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		int fd = memfd_create("tandem-counters",
+				      MFD_CLOEXEC | MFD_ALLOW_SEALING);
 		p->counters[w] = fd;
-		if (fd < 0 || ftruncate(fd, (off_t)(p->slots * sizeof(struct counters))) < 0 ||
-		    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+		if (fd < 0 ||
+		    ftruncate(fd, (off_t)(p->slots * sizeof(struct counters))) < 0 ||
+		    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) <
+			    0) {
 			int rc = -errno;
 			snprintf(why, WHY_MAX, "counters: %s", err_text(rc));
 			return rc;
@@ -216,7 +249,8 @@ make_control_socket(struct parent *p, char *why)
 
 	if (fd < 0)
 		return -errno;
-	n = snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/vpnd.sock", p->opt->run_dir);
+	n = snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/vpnd.sock",
+		     p->opt->run_dir);
 	if (n >= (int)sizeof(sun.sun_path)) {
 		rc = -ENAMETOOLONG;
 		goto close_fd;
@@ -237,7 +271,7 @@ make_control_socket(struct parent *p, char *why)
 
 close_fd:
 	snprintf(why, WHY_MAX, "control socket %s/vpnd.sock: %s", p->opt->run_dir,
-	         err_text(rc));
+		 err_text(rc));
 	close(fd);
 	return rc;
 }
@@ -264,10 +298,13 @@ static int
 make_network(struct parent *p, char *why)
 {
 	const struct config *c = parent_config(p);
+	char keep[PATH_BYTES];
 	int rc;
 
+	snprintf(keep, sizeof(keep), "%s/forwarding.old", p->opt->run_dir);
 	/* First what somebody else may have taken. */
-	if ((rc = sockets_open(&p->sockets, c, p->workers, NULL, &p->last_handle, why)) < 0)
+	if ((rc = sockets_open(&p->sockets, c, p->workers, NULL, &p->last_handle,
+			       why)) < 0)
 		return rc;
 	for (unsigned w = 0; w < p->workers; w++)
 		if ((rc = tun_open(&p->tun[w], w, c->pool6.len > 0, why)) < 0)
@@ -277,7 +314,7 @@ make_network(struct parent *p, char *why)
 		return rc;
 	}
 	if ((rc = make_routes(p, why)) < 0 ||
-	    (rc = forwarding_on(&p->forwarding, c, why)) < 0)
+	    (rc = forwarding_on(&p->forwarding, c, keep, why)) < 0)
 		return rc;
 	p->has_firewall = true;
 	return firewall_apply(c, p->workers, why);
@@ -299,10 +336,12 @@ say_addresses(const struct config_wan *w, char *buf, size_t cap)
 		struct ip_addr a = { 0 };
 		if (i->ifa_addr != NULL && strcmp(i->ifa_name, w->ifname) == 0)
 			a = ip_of_sockaddr(i->ifa_addr);
-		if (a.family == 0 || (a.family == 6 && a.b[0] == 0xfe && (a.b[1] & 0xc0) == 0x80))
+		if (a.family == 0 ||
+		    (a.family == 6 && a.b[0] == 0xfe && (a.b[1] & 0xc0) == 0x80))
 			continue;
 		a.port = 0;
-		int k = snprintf(buf + n, cap - n, "%s%s", n > 0 ? " " : "", ip_text(&a, text));
+		int k = snprintf(buf + n, cap - n, "%s%s", n > 0 ? " " : "",
+				 ip_text(&a, text));
 		if (k < 0 || (size_t)k >= cap - n)
 			break;
 		n += (size_t)k;
@@ -316,32 +355,33 @@ say_choices(const struct parent *p)
 	const struct config *c = parent_config(p);
 	char text[512], a[INET6_ADDRSTRLEN];
 
-	log_info(0, "vpnd %s node=%s workers=%u sessions=%u", TANDEM_VERSION, c->node_name,
-	         p->workers, c->session_limit);
+	log_info(0, "vpnd %s node=%s workers=%u sessions=%u", TANDEM_VERSION,
+		 c->node_name, p->workers, c->session_limit);
 	for (unsigned i = 0; i < c->n_wan; i++) {
 		const struct config_wan *w = &c->wan[i];
 		say_addresses(w, text, sizeof(text));
-		log_info(0, "%s: interface=%s addresses=\"%s\" service=%s nat=%s", w->name,
-		         w->ifname, text,
-		         !wan_serves(w) ? w->type == UPLINK_CELLULAR ? "no (cellular)" : "no" :
-		         c->enabled     ? "yes" :
-		                          "no (disabled)",
-		         w->nat ? "yes" : "no");
+		log_info(0, "%s: interface=%s addresses=\"%s\" service=%s nat=%s",
+			 w->name, w->ifname, text,
+			 !wan_serves(w)
+				 ? w->type == UPLINK_CELLULAR ? "no (cellular)" : "no"
+			 : c->enabled ? "yes"
+				      : "no (disabled)",
+			 w->nat ? "yes" : "no");
 	}
 	inet_ntop(AF_INET, &c->pool4.addr, a, sizeof(a));
 	snprintf(text, sizeof(text), "%s/%u", a, c->pool4.len);
 	if (c->pool6.len > 0) {
 		inet_ntop(AF_INET6, &c->pool6.addr, a, sizeof(a));
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), " %s/%u", a,
-		         c->pool6.len);
+			 c->pool6.len);
 	}
 	log_info(0, "port=%u clients=\"%s\" control=%s/vpnd.sock", c->port, text,
-	         p->opt->run_dir);
+		 p->opt->run_dir);
 	if (strcmp(p->opt->run_dir, "/run/tandem") == 0)
 		log_info(0, "add a user with: vpnctl user add NAME");
 	else
 		log_info(0, "add a user with: vpnctl -S %s/vpnd.sock user add NAME",
-		         p->opt->run_dir);
+			 p->opt->run_dir);
 }
 
 /* ---- run */
@@ -388,6 +428,7 @@ start_loop(struct parent *p, char *why)
 		snprintf(why, WHY_MAX, "event loop: %s", err_text(rc));
 		return rc;
 	}
+	p->has_loop = true;
 	signal(SIGPIPE, SIG_IGN);
 	watch_signal(p, &p->sig_child, on_child, SIGCHLD);
 	watch_signal(p, &p->sig_hup, on_hup, SIGHUP);
@@ -412,8 +453,8 @@ start_children(struct parent *p, char *why)
 	for (unsigned i = 0; i < p->n_process; i++) {
 		int rc = process_spawn(&p->process[i]);
 		if (rc < 0) {
-			snprintf(why, WHY_MAX, "%s: cannot start: %s", p->process[i].name,
-			         err_text(rc));
+			snprintf(why, WHY_MAX, "%s: cannot start: %s",
+				 p->process[i].name, err_text(rc));
 			return rc;
 		}
 	}
@@ -452,6 +493,18 @@ on_stop_late(uv_timer_t *t)
 		process_kill(&p->process[i], "did not stop in time");
 }
 
+/* The door first, for all workers at one moment: a client whose connection is
+ * closed dials again within a round trip, and must not land in the queue of a
+ * worker that is about to go. With no listener its SYN meets silence (the
+ * table is still there), and a second later a restarted vpnd. */
+static void
+stop_listening(struct parent *p)
+{
+	for (size_t i = 0; i < p->sockets.n; i++) /* in every process that has it */
+		(void)shutdown(p->sockets.listener[i].tcp, SHUT_RDWR);
+	sockets_close(&p->sockets);
+}
+
 /* Workers first: what they report while closing is for session to hear. */
 void
 parent_stop(struct parent *p)
@@ -461,6 +514,7 @@ parent_stop(struct parent *p)
 	p->is_stopping = true;
 	log_info(0, "stopping");
 	event_send(p, EV_SERVICE_STOPPING, "", "", 0);
+	stop_listening(p);
 	tell_stop(p, true);
 	uv_timer_start(&p->stop_timer, on_stop_late, STOP_MS, 0);
 	parent_gone(p);
@@ -486,6 +540,23 @@ remove_file(const struct parent *p, const char *name)
 	(void)unlink(path);
 }
 
+static void
+close_handle(uv_handle_t *h, void *arg)
+{
+	if (!uv_is_closing(h))
+		uv_close(h, NULL);
+}
+
+static void
+close_loop(struct parent *p)
+{
+	for (unsigned i = 0; i < p->n_process; i++)
+		process_close(&p->process[i]);
+	uv_walk(&p->loop, close_handle, NULL);
+	uv_run(&p->loop, UV_RUN_DEFAULT);
+	(void)uv_loop_close(&p->loop);
+}
+
 /* Undo whatever was done, in whatever state the start was left. */
 static void
 undo(struct parent *p)
@@ -509,7 +580,10 @@ undo(struct parent *p)
 	if (p->lock_fd >= 0)
 		remove_file(p, "vpnd.pid");
 	setup_free(p->setup);
-	/* Descriptors and the loop's memory go with the process. */
+	if (p->has_loop)
+		close_loop(p);
+	free(p->pair);
+	/* Descriptors go with the process. */
 }
 
 /* ---- main */
@@ -532,7 +606,7 @@ set_up(struct parent *p, char *why)
 	    (rc = setup_memfd(p->setup, &p->config_fd)) < 0 ||
 	    (rc = make_network(p, why)) < 0 || (rc = make_control_socket(p, why)) < 0)
 		return rc;
-	p->generation = p->cert.generation = 1;
+	p->generation = p->cert.generation = p->last_cert = 1;
 	say_choices(p);
 	return start_children(p, why);
 }

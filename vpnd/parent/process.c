@@ -38,15 +38,17 @@ process_of(struct parent *p, enum ipc_process who, unsigned index)
 
 static int
 add_pair(struct parent *p, enum ipc_process a, unsigned ai, enum ipc_process b,
-         unsigned bi)
+	 unsigned bi)
 {
 	struct pair *k = &p->pair[p->n_pair];
 	const int size = PAIR_BUFFER;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, k->fd) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+		       k->fd) < 0)
 		return -errno;
 	for (int i = 0; i < 2; i++)
-		(void)setsockopt(k->fd[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+		(void)setsockopt(k->fd[i], SOL_SOCKET, SO_SNDBUFFORCE, &size,
+				 sizeof(size));
 	k->who[0] = a;
 	k->index[0] = ai;
 	k->who[1] = b;
@@ -65,7 +67,7 @@ process_pairs(struct parent *p, char *why)
 		return E_NOMEM;
 	for (unsigned i = 0; i < p->n_process; i++)
 		if ((rc = add_pair(p, IPC_PARENT, 0, p->process[i].who,
-		                   p->process[i].index)) < 0)
+				   p->process[i].index)) < 0)
 			goto fail;
 	if ((rc = add_pair(p, IPC_AUTH, 0, IPC_SESSION, 0)) < 0 ||
 	    (rc = add_pair(p, IPC_SESSION, 0, IPC_KEYS, 0)) < 0)
@@ -131,8 +133,8 @@ on_peer_closed(uv_handle_t *h)
 	free(h->data);
 }
 
-static void
-close_line(struct process *c)
+void
+process_close(struct process *c)
 {
 	if (c->peer != NULL)
 		peer_close(c->peer, on_peer_closed);
@@ -160,7 +162,7 @@ open_line(struct process *c)
 		return E_NOMEM;
 	}
 	rc = peer_open(c->peer, &p->loop, fd, IPC_PARENT, c->who, c->index,
-	               parent_handlers, on_broken, c);
+		       parent_handlers, on_broken, c);
 	if (rc < 0) {
 		close(fd);
 		free(c->peer);
@@ -182,9 +184,18 @@ start(struct process *c)
 	snprintf(uid, sizeof(uid), "%u", c->uid);
 	snprintf(gid, sizeof(gid), "%u", c->gid);
 	char *const fixed[] = {
-		"/proc/self/exe", "--process",
-		(char *)ipc_process_name[c->who], "--index", index, "--uid", uid, "--gid", gid,
-		"--root", c->root, "--debug",
+		"/proc/self/exe",
+		"--process",
+		(char *)ipc_process_name[c->who],
+		"--index",
+		index,
+		"--uid",
+		uid,
+		"--gid",
+		gid,
+		"--root",
+		c->root,
+		"--debug",
 		p->opt->is_debug || parent_config(p)->log_debug ? "1" : "0",
 	};
 	for (; a < sizeof(fixed) / sizeof(fixed[0]); a++)
@@ -195,7 +206,7 @@ start(struct process *c)
 		if (mine < 0)
 			continue;
 		snprintf(word[n], sizeof(word[n]), "%s:%u:%zu",
-		         ipc_process_name[k->who[!mine]], k->index[!mine], 3 + n);
+			 ipc_process_name[k->who[!mine]], k->index[!mine], 3 + n);
 		argv[a++] = "--peer";
 		argv[a++] = word[n];
 		fds[n++] = k->fd[mine];
@@ -216,7 +227,7 @@ process_spawn(struct process *c)
 	c->started_ms = c->heard_ms = now_ms();
 	if ((rc = start(c)) < 0) {
 		c->pid = 0;
-		close_line(c);
+		process_close(c);
 		return rc;
 	}
 	log_debug(0, "%s: started pid=%d", c->name, c->pid);
@@ -257,7 +268,7 @@ on_respawn(uv_timer_t *t)
 	log_info(0, "%s: restarted pid=%d restarts=%u", c->name, c->pid, c->restarts);
 	for (unsigned i = 0; i < p->n_process; i++) {
 		struct ipc_process_new m = { .process = (uint8_t)c->who,
-			                     .index = (uint8_t)c->index };
+					     .index = (uint8_t)c->index };
 		if (&p->process[i] != c && p->process[i].peer != NULL)
 			(void)peer_send(p->process[i].peer, IPC_process_new, &m);
 	}
@@ -274,12 +285,12 @@ on_death(struct process *c, int status)
 
 	if (WIFSIGNALED(status))
 		snprintf(how, sizeof(c->died), "signal %d (%s)", WTERMSIG(status),
-		         strsignal(WTERMSIG(status)));
+			 strsignal(WTERMSIG(status)));
 	else
 		snprintf(how, sizeof(c->died), "exit code %d", WEXITSTATUS(status));
 	int pid = c->pid;
 	c->pid = 0;
-	close_line(c);
+	process_close(c);
 	if (p->is_stopping) {
 		log_debug(0, "%s: gone, %s", c->name, how);
 		parent_gone(p);
@@ -288,7 +299,7 @@ on_death(struct process *c, int status)
 	if (now_ms() - c->started_ms >= QUICK_MS)
 		c->quick_deaths = 0;
 	log_err(0, "%s: died pid=%d after_s=%llu: %s", c->name, pid,
-	        (unsigned long long)(now_ms() - c->started_ms) / 1000, how);
+		(unsigned long long)(now_ms() - c->started_ms) / 1000, how);
 	event_send(p, EV_PROCESS_DIED, how, c->name, (uint64_t)pid);
 	reload_child_died(p, c);
 	respawn_later(c);
@@ -351,7 +362,7 @@ process_ping(struct parent *p)
 
 void
 event_send(struct parent *p, enum event_what what, const char *reason, const char *text,
-           uint64_t number)
+	   uint64_t number)
 {
 	struct ipc_event m = { .what = (uint8_t)what, .number = number };
 	struct process *session = process_of(p, IPC_SESSION, 0);

@@ -64,7 +64,7 @@ static void
 refuse(struct parent *p, const char *text)
 {
 	log_err(0, "configuration refused, the old one stays: %.*s",
-	        (int)strcspn(text, "\n"), text);
+		(int)strcspn(text, "\n"), text);
 	event_send(p, EV_CONFIG_REFUSED, "", text, 0);
 	finish(p, true, text);
 }
@@ -79,10 +79,10 @@ needs_restart(const struct parent *p, const struct config *n, char *text, size_t
 	if (n->workers != o->workers)
 		what = "server.workers";
 	else if (memcmp(&n->pool4.addr, &o->pool4.addr, sizeof(n->pool4.addr)) != 0 ||
-	         n->pool4.len != o->pool4.len)
+		 n->pool4.len != o->pool4.len)
 		what = "addressing.subnet";
 	else if (memcmp(&n->pool6.addr, &o->pool6.addr, sizeof(n->pool6.addr)) != 0 ||
-	         n->pool6.len != o->pool6.len)
+		 n->pool6.len != o->pool6.len)
 		what = "addressing.ipv6_prefix";
 	else if (n->session_limit > p->slots)
 		what = "server.session_limit";
@@ -90,11 +90,13 @@ needs_restart(const struct parent *p, const struct config *n, char *text, size_t
 		return false;
 	if (n->session_limit > p->slots && strcmp(what, "server.session_limit") == 0)
 		snprintf(text, cap,
-		         "%s: more than %u sessions need a restart of vpnd; nothing was changed",
-		         what, p->slots);
+			 "%s: more than %u sessions need a restart of vpnd; nothing "
+			 "was changed",
+			 what, p->slots);
 	else
 		snprintf(text, cap,
-		         "%s: a change needs a restart of vpnd; nothing was changed", what);
+			 "%s: a change needs a restart of vpnd; nothing was changed",
+			 what);
 	return true;
 }
 
@@ -130,7 +132,7 @@ static void
 done(struct parent *p)
 {
 	log_info(0, "configuration loaded generation=%u listeners=%zu", p->generation,
-	         p->sockets.n);
+		 p->sockets.n);
 	event_send(p, EV_CONFIG_LOADED, "", "", p->generation);
 	finish(p, p->reload.said[0] != '\0', p->reload.said);
 }
@@ -147,7 +149,7 @@ on_deadline(uv_timer_t *t)
 	for (unsigned i = 0; i < p->n_process; i++)
 		if (p->process[i].config_done != p->generation)
 			log_warn(0, "%s: has not confirmed configuration %u",
-			         p->process[i].name, p->generation);
+				 p->process[i].name, p->generation);
 	done(p);
 }
 
@@ -174,16 +176,17 @@ swap(struct parent *p)
 	p->config_fd = r->config_fd;
 	r->config_fd = -1;
 	p->generation++;
-	log_set_level(p->opt->is_debug || parent_config(p)->log_debug ? LOG_L_DEBUG :
-	                                                                LOG_L_INFO);
+	log_set_level(p->opt->is_debug || parent_config(p)->log_debug ? LOG_L_DEBUG
+								      : LOG_L_INFO);
 	bool has_new_cert = r->has_cert;
 	if (has_new_cert) {
 		certificate_close(&p->cert);
 		p->cert = r->cert;
 		r->has_cert = false;
 		log_info(0, "certificate: swapped generation=%u, valid until %s",
-		         p->cert.generation, p->cert.not_after);
-		event_send(p, EV_CERT_SWAPPED, "", p->cert.not_after, p->cert.generation);
+			 p->cert.generation, p->cert.not_after);
+		event_send(p, EV_CERT_SWAPPED, "", p->cert.not_after,
+			   p->cert.generation);
 	}
 	r->said[0] = '\0';
 	r->step = RELOAD_CHILDREN;
@@ -206,7 +209,8 @@ findings_text(const struct config_report *report)
 	text[0] = '\0';
 	for (size_t i = 0; i < report->n; i++) {
 		finding_text(&report->finding[i], line, sizeof(line));
-		n += (size_t)snprintf(text + n, cap - n, "%s%s", i > 0 ? "\n" : "", line);
+		n += (size_t)snprintf(text + n, cap - n, "%s%s", i > 0 ? "\n" : "",
+				      line);
 		if (report->finding[i].is_warning)
 			log_warn(0, "%s", line);
 		else
@@ -226,9 +230,9 @@ begin(struct parent *p)
 	char *findings = findings_text(&report);
 	config_report_free(&report);
 	if (rc < 0) {
-		refuse(p, why[0] != '\0'                          ? why :
-		          findings != NULL && findings[0] != '\0' ? findings :
-		                                                    err_text(rc));
+		refuse(p, why[0] != '\0'                            ? why
+			  : findings != NULL && findings[0] != '\0' ? findings
+								    : err_text(rc));
 		free(findings);
 		return;
 	}
@@ -236,7 +240,7 @@ begin(struct parent *p)
 	if (setup_resolve(r->setup, why) < 0 ||
 	    needs_restart(p, r->setup->config, why, sizeof(why)) ||
 	    sockets_open(&r->sockets, r->setup->config, p->workers, &p->sockets,
-	                 &p->last_handle, why) < 0 ||
+			 &p->last_handle, why) < 0 ||
 	    certificate_read(&r->cert, p, why) < 0) {
 		refuse(p, why[0] != '\0' ? why : "out of memory");
 		return;
@@ -252,7 +256,7 @@ begin(struct parent *p)
 		swap(p);
 		return;
 	}
-	r->cert.generation = p->cert.generation + 1;
+	r->cert.generation = ++p->last_cert;
 	r->step = RELOAD_CERT;
 	certificate_load(p, &r->cert);
 	uv_timer_start(&r->deadline, on_deadline, WAIT_MS, 0);
@@ -285,7 +289,8 @@ reload_cert_loaded(struct parent *p, const struct ipc_keys_loaded *m)
 		swap(p);
 		return;
 	}
-	snprintf(text, sizeof(text), "certificate: %s", m->is_bad ? m->text : "no memory");
+	snprintf(text, sizeof(text), "certificate: %s",
+		 m->is_bad ? m->text : "no memory");
 	refuse(p, text);
 }
 
@@ -298,8 +303,8 @@ reload_config_done(struct parent *p, struct process *c, const struct ipc_config_
 		return;
 	if (m->is_bad) {
 		size_t n = strlen(r->said);
-		snprintf(r->said + n, sizeof(r->said) - n, "%s%s: %s", n > 0 ? "\n" : "",
-		         c->name, m->text);
+		snprintf(r->said + n, sizeof(r->said) - n, "%s%s: %s",
+			 n > 0 ? "\n" : "", c->name, m->text);
 	}
 	if (all_have_it(p))
 		done(p);

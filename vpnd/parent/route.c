@@ -93,12 +93,12 @@ put_host(struct request *q, const struct ip_addr *a, uint16_t attr)
 
 int
 route_set(struct router *r, const struct ip_addr *dst, unsigned ifindex,
-          unsigned mtu_bytes)
+	  unsigned mtu_bytes)
 {
 	struct request q;
 
 	request_route(&q, RTM_NEWROUTE, dst->family == 4 ? AF_INET : AF_INET6,
-	              dst->family == 4 ? 32 : 128);
+		      dst->family == 4 ? 32 : 128);
 	q.h->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
 	put_host(&q, dst, RTA_DST);
 	mnl_attr_put_u32(q.h, RTA_OIF, ifindex);
@@ -114,8 +114,9 @@ int
 route_del(struct router *r, const struct ip_addr *dst)
 {
 	struct request q;
-	struct rtmsg *m = request_route(&q, RTM_DELROUTE, dst->family == 4 ? AF_INET : AF_INET6,
-	                                dst->family == 4 ? 32 : 128);
+	struct rtmsg *m =
+		request_route(&q, RTM_DELROUTE, dst->family == 4 ? AF_INET : AF_INET6,
+			      dst->family == 4 ? 32 : 128);
 
 	m->rtm_scope = RT_SCOPE_NOWHERE; /* any */
 	put_host(&q, dst, RTA_DST);
@@ -190,9 +191,10 @@ dump(int family, mnl_cb_t on_message, void *arg)
 		ssize_t n = mnl_socket_recvfrom(d.nl, in.bytes, sizeof(in.bytes));
 		if (n < 0 && errno == EINTR)
 			continue;
-		int got = n < 0 ? -1 : mnl_cb_run(in.bytes, (size_t)n, 1,
-		                                  mnl_socket_get_portid(d.nl), on_message,
-		                                  arg);
+		int got = n < 0 ? -1
+				: mnl_cb_run(in.bytes, (size_t)n, 1,
+					     mnl_socket_get_portid(d.nl), on_message,
+					     arg);
 		if (got < 0)
 			rc = -errno;
 		if (got == MNL_CB_STOP)
@@ -219,14 +221,16 @@ flush_one(const struct nlmsghdr *h, void *arg)
 	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_protocol != ROUTE_PROTO ||
 	    (m->rtm_flags & RTM_F_CLONED))
 		return MNL_CB_OK;
-	struct rtmsg *d = request_route(&q, RTM_DELROUTE, m->rtm_family, m->rtm_dst_len);
+	struct rtmsg *d =
+		request_route(&q, RTM_DELROUTE, m->rtm_family, m->rtm_dst_len);
 	d->rtm_type = m->rtm_type;
 	d->rtm_scope = m->rtm_scope;
-	mnl_attr_for_each(a, h, sizeof(*m)) {
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
 		uint16_t t = mnl_attr_get_type(a);
 		if (t == RTA_DST || t == RTA_OIF || t == RTA_PRIORITY)
 			mnl_attr_put(q.h, t, mnl_attr_get_payload_len(a),
-			             mnl_attr_get_payload(a));
+				     mnl_attr_get_payload(a));
 	}
 	int rc = talk(f->r, &q);
 	if (rc < 0 && rc != -ESRCH)
@@ -261,7 +265,8 @@ default_one(const struct nlmsghdr *h, void *arg)
 	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len != 0 ||
 	    m->rtm_type != RTN_UNICAST || m->rtm_table != RT_TABLE_MAIN)
 		return MNL_CB_OK;
-	mnl_attr_for_each(a, h, sizeof(*m)) {
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
 		if (mnl_attr_get_type(a) == RTA_OIF)
 			oif = mnl_attr_get_u32(a);
 		if (mnl_attr_get_type(a) == RTA_PRIORITY)
@@ -326,7 +331,8 @@ route_permitted(const struct config *c, const struct ip_addr *dst)
 
 	if (dst->family == 4) {
 		gateway = pool4_gateway(c);
-		return in_prefix(dst->b, (const uint8_t *)&c->pool4.addr, c->pool4.len) &&
+		return in_prefix(dst->b, (const uint8_t *)&c->pool4.addr,
+				 c->pool4.len) &&
 		       !ip_same_host(dst, &gateway);
 	}
 	if (dst->family == 6 && c->pool6.len > 0) {

@@ -27,7 +27,7 @@ void router_close(struct router *r);
 
 /* Add or move: dst goes to ifindex with this MTU (bytes, 0 = the device's). */
 int route_set(struct router *r, const struct ip_addr *dst, unsigned ifindex,
-              unsigned mtu_bytes);
+	      unsigned mtu_bytes);
 /* Deleting what is not there is fine. */
 int route_del(struct router *r, const struct ip_addr *dst);
 

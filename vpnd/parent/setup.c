@@ -26,8 +26,8 @@ finding_text(const struct config_finding *f, char *buf, size_t n)
 	if (f->line > 0)
 		snprintf(line, sizeof(line), "%u:", f->line);
 	snprintf(buf, n, "%s:%s %s%s%s%s", f->file, line, f->setting,
-	         f->setting[0] != '\0' ? ": " : "", f->is_warning ? "warning: " : "",
-	         f->text);
+		 f->setting[0] != '\0' ? ": " : "", f->is_warning ? "warning: " : "",
+		 f->text);
 	return buf;
 }
 
@@ -49,7 +49,7 @@ read_profile(struct setup *s, char *why)
 	if (path[0] == '\0')
 		return 0;
 	int rc = file_read(AT_FDCWD, path, PROFILE_MAX, &s->bundle.profile,
-	                   &s->bundle.profile_n);
+			   &s->bundle.profile_n);
 	if (rc < 0)
 		snprintf(why, WHY_MAX, "%s: %s", path, err_text(rc));
 	return rc;
@@ -57,7 +57,7 @@ read_profile(struct setup *s, char *why)
 
 int
 setup_load(struct setup **out, const struct parent_options *o,
-           struct config_report *report, char *why)
+	   struct config_report *report, char *why)
 {
 	struct setup *s = calloc(1, sizeof(*s));
 	int rc;
@@ -70,7 +70,7 @@ setup_load(struct setup **out, const struct parent_options *o,
 	    (rc = read_text(o->node_path, &s->bundle.node, why)) < 0)
 		goto free_setup;
 	rc = config_load(&s->config, o->conf_path, s->bundle.conf, o->node_path,
-	                 s->bundle.node, report);
+			 s->bundle.node, report);
 	if (rc < 0)
 		goto free_setup;
 	rc = config_check_files(s->config, report);
@@ -98,9 +98,11 @@ setup_resolve(struct setup *s, char *why)
 		int rc = route_default_ifname(w->ifname);
 		if (rc < 0) {
 			snprintf(why, WHY_MAX,
-			         "%s: no interface is set and there is no default route to "
-			         "find one by; set wan \"%s\" { interface = ... } in node.conf",
-			         w->name, w->name);
+				 "%s: no interface is set and there is no default "
+				 "route to "
+				 "find one by; set wan \"%s\" { interface = ... } in "
+				 "node.conf",
+				 w->name, w->name);
 			return rc;
 		}
 		memcpy(s->bundle.wan_ifname[i], w->ifname, IF_NAMESIZE);

@@ -22,7 +22,7 @@ struct setup {
 /* Read and check everything. E_INVAL: the report has the errors. `why` is ""
  * then; for other errors it says which file. */
 int setup_load(struct setup **out, const struct parent_options *o,
-               struct config_report *report, char *why);
+	       struct config_report *report, char *why);
 
 /* Find the interface of each uplink that names none. */
 int setup_resolve(struct setup *s, char *why);

@@ -29,7 +29,7 @@ bound(int type, const struct listener *l)
 	struct sockaddr_storage ss = { 0 };
 	socklen_t len;
 	int rc, fd = socket(l->family == 4 ? AF_INET : AF_INET6,
-	                    type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+			    type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return -errno;
@@ -52,7 +52,7 @@ bound(int type, const struct listener *l)
 	    (rc = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1)) < 0)
 		goto close_fd;
 	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, l->ifname,
-	               (socklen_t)strlen(l->ifname)) < 0 ||
+		       (socklen_t)strlen(l->ifname)) < 0 ||
 	    bind(fd, (struct sockaddr *)&ss, len) < 0) {
 		rc = -errno;
 		goto close_fd;
@@ -92,11 +92,11 @@ open_udp(const struct listener *l)
 	/* The destination address comes with each datagram, so that the answer
 	 * leaves from it. PROBE: DF is set, and the size is what MTU probing says,
 	 * not what a (perhaps forged) ICMP said. */
-	if ((rc = is4 ? set_int(fd, IPPROTO_IP, IP_PKTINFO, 1) :
-	                set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)) < 0 ||
-	    (rc = is4 ? set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE) :
-	                set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
-	                        IPV6_PMTUDISC_PROBE)) < 0)
+	if ((rc = is4 ? set_int(fd, IPPROTO_IP, IP_PKTINFO, 1)
+		      : set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)) < 0 ||
+	    (rc = is4 ? set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
+		      : set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
+				IPV6_PMTUDISC_PROBE)) < 0)
 		goto close_fd;
 	/* Bounded on purpose: 8 MiB looks better in a benchmark and holds 190 ms
 	 * of queue. */
@@ -115,8 +115,9 @@ find_same(const struct sockets *s, const struct listener *l)
 {
 	for (size_t i = 0; s != NULL && i < s->n; i++) {
 		const struct listener *o = &s->listener[i];
-		if (o->worker == l->worker && o->wan == l->wan && o->family == l->family &&
-		    o->port == l->port && strcmp(o->ifname, l->ifname) == 0)
+		if (o->worker == l->worker && o->wan == l->wan &&
+		    o->family == l->family && o->port == l->port &&
+		    strcmp(o->ifname, l->ifname) == 0)
 			return o;
 	}
 	return NULL;
@@ -149,18 +150,19 @@ open_pair(struct listener *l, const char *wan_name, char *why)
 	if (rc == -EADDRINUSE && l->tcp < 0)
 		port_holder(l->port, holder, sizeof(holder));
 	if (rc == -ENODEV)
-		snprintf(why, WHY_MAX, "%s: there is no interface \"%s\"", wan_name, l->ifname);
+		snprintf(why, WHY_MAX, "%s: there is no interface \"%s\"", wan_name,
+			 l->ifname);
 	else
-		snprintf(why, WHY_MAX, "%s (%s): %s port %u: %s%s%s", wan_name, l->ifname,
-		         proto, l->port,
-		         rc == -EADDRINUSE ? "in use" : err_text(rc),
-		         holder[0] != '\0' ? " by " : "", holder);
+		snprintf(why, WHY_MAX, "%s (%s): %s port %u: %s%s%s", wan_name,
+			 l->ifname, proto, l->port,
+			 rc == -EADDRINUSE ? "in use" : err_text(rc),
+			 holder[0] != '\0' ? " by " : "", holder);
 	return rc;
 }
 
 int
 sockets_open(struct sockets *s, const struct config *c, unsigned workers,
-             const struct sockets *old, uint32_t *last_handle, char *why)
+	     const struct sockets *old, uint32_t *last_handle, char *why)
 {
 	*s = (struct sockets){ 0 };
 	if (!c->enabled)
@@ -175,11 +177,11 @@ sockets_open(struct sockets *s, const struct config *c, unsigned workers,
 			if (!wan_serves(w))
 				continue;
 			*l = (struct listener){ .worker = worker,
-				                .wan = i / 2,
-				                .family = i % 2 == 0 ? 4 : 6,
-				                .port = c->port,
-				                .tcp = -1,
-				                .udp = -1 };
+						.wan = i / 2,
+						.family = i % 2 == 0 ? 4 : 6,
+						.port = c->port,
+						.tcp = -1,
+						.udp = -1 };
 			memcpy(l->ifname, w->ifname, sizeof(l->ifname));
 			s->n++;
 			const struct listener *same = find_same(old, l);
@@ -235,8 +237,10 @@ listening_inode(const char *table, uint16_t port)
 	while (found == 0 && fgets(line, sizeof(line), f) != NULL) {
 		unsigned p, state;
 		uint64_t inode;
-		if (sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*s %*s %" SCNu64,
-		           &p, &state, &inode) == 3 &&
+		if (sscanf(line,
+			   " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*s %*s "
+			   "%" SCNu64,
+			   &p, &state, &inode) == 3 &&
 		    p == port && state == TCP_LISTEN)
 			found = inode;
 	}
@@ -254,7 +258,8 @@ has_socket(int pid, const char *want)
 	DIR *d = opendir(path);
 	for (struct dirent *e; d != NULL && !found && (e = readdir(d)) != NULL;) {
 		ssize_t n = readlinkat(dirfd(d), e->d_name, link, sizeof(link) - 1);
-		found = n > 0 && (size_t)n == strlen(want) && memcmp(link, want, (size_t)n) == 0;
+		found = n > 0 && (size_t)n == strlen(want) &&
+			memcmp(link, want, (size_t)n) == 0;
 	}
 	if (d != NULL)
 		closedir(d);

@@ -33,7 +33,7 @@ struct sockets {
 /* All sockets of this configuration, or none. What `old` (may be NULL) has
  * already is taken over as a duplicate under the same handle. */
 int sockets_open(struct sockets *s, const struct config *c, unsigned workers,
-                 const struct sockets *old, uint32_t *last_handle, char *why);
+		 const struct sockets *old, uint32_t *last_handle, char *why);
 void sockets_close(struct sockets *s);
 
 /* The entry with this handle, or NULL. */

@@ -109,8 +109,9 @@ struct parent {
 	struct router router;
 	struct forwarding forwarding;
 	struct certificate cert;
+	uint32_t last_cert; /* generation; one that was refused is not used again */
 	int token_keys_fd;
-	bool has_firewall, has_routes;
+	bool has_loop, has_firewall, has_routes;
 
 	struct reload reload;
 	uint64_t started_ms;
@@ -134,10 +135,12 @@ struct process *process_of(struct parent *p, enum ipc_process who, unsigned inde
 void process_reap(struct parent *p);
 void process_ping(struct parent *p);
 void process_kill(struct process *c, const char *reason);
+/* Drop the line to it; for the end. */
+void process_close(struct process *c);
 bool process_all_gone(const struct parent *p);
 /* A line in the event log, by way of session. */
 void event_send(struct parent *p, enum event_what what, const char *reason,
-                const char *text, uint64_t number);
+		const char *text, uint64_t number);
 
 /* handout.c */
 void handout_start(struct process *c);
@@ -160,7 +163,7 @@ void parent_gone(struct parent *p); /* a child is gone while stopping */
 void reload_ask(struct parent *p, bool has_id, uint32_t id);
 void reload_cert_loaded(struct parent *p, const struct ipc_keys_loaded *m);
 void reload_config_done(struct parent *p, struct process *c,
-                        const struct ipc_config_done *m);
+			const struct ipc_config_done *m);
 void reload_child_died(struct parent *p, struct process *c);
 
 /* status.c */

@@ -2,6 +2,7 @@
 #include "vpnd/parent/tun.h"
 
 #include "common/err.h"
+#include "common/file.h"
 #include "vpnd/parent/setup.h"
 
 #include <fcntl.h>
@@ -42,11 +43,13 @@ sysctl_write(const char *path, const char *value)
 }
 
 static int
-sysctl_device(const char *family, const char *ifname, const char *name, const char *value)
+sysctl_device(const char *family, const char *ifname, const char *name,
+	      const char *value)
 {
 	char path[128];
 
-	snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, ifname, name);
+	snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, ifname,
+		 name);
 	return sysctl_write(path, value);
 }
 
@@ -92,22 +95,37 @@ bring_up(const char *name)
 	return rc;
 }
 
+/* Written only where needed: a container may have /proc/sys read-only. */
+static int
+enable_ipv6(const char *name)
+{
+	char path[96], value[16];
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+	int rc = sysctl_read(path, value, sizeof(value));
+	if (rc == 0 && strcmp(value, "0") != 0)
+		rc = sysctl_write(path, "0");
+	return rc;
+}
+
 int
 tun_open(struct tun *t, unsigned index, bool has_ipv6, char *why)
 {
 	int rc;
 
-	*t = (struct tun){ .fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK) };
+	*t = (struct tun){ .fd = open("/dev/net/tun",
+				      O_RDWR | O_CLOEXEC | O_NONBLOCK) };
 	snprintf(t->name, sizeof(t->name), "vpn%u", index);
 	if (t->fd < 0) {
 		rc = -errno;
 		snprintf(why, WHY_MAX, "/dev/net/tun: %s; is the tun module there?",
-		         err_text(rc));
+			 err_text(rc));
 		return rc;
 	}
 	if ((rc = attach_patiently(t->fd, t->name)) < 0) {
 		snprintf(why, WHY_MAX, "%s: %s%s", t->name, err_text(rc),
-		         rc == -EBUSY ? "; another program has a device of this name" : "");
+			 rc == -EBUSY ? "; another program has a device of this name"
+				      : "");
 		goto close_fd;
 	}
 	/* The inner source address is checked by the worker; the return route may
@@ -116,10 +134,11 @@ tun_open(struct tun *t, unsigned index, bool has_ipv6, char *why)
 	/* No link-local address: clients would get the kernel's multicast. */
 	(void)sysctl_device("ipv6", t->name, "addr_gen_mode", "1");
 	(void)sysctl_device("ipv6", t->name, "accept_ra", "0");
-	if (has_ipv6 && (rc = sysctl_device("ipv6", t->name, "disable_ipv6", "0")) < 0) {
+	if (has_ipv6 && (rc = enable_ipv6(t->name)) < 0) {
 		snprintf(why, WHY_MAX,
-		         "%s: IPv6 is off in this kernel, but addressing.ipv6_prefix is set",
-		         t->name);
+			 "%s: IPv6 is off in this kernel, but addressing.ipv6_prefix "
+			 "is set",
+			 t->name);
 		goto close_fd;
 	}
 	if ((rc = bring_up(t->name)) < 0) {
@@ -142,27 +161,64 @@ tun_close(struct tun *t)
 	t->fd = -1;
 }
 
+static bool
+is_kept(const struct forwarding *f, const char *path)
+{
+	for (unsigned i = 0; i < f->n; i++)
+		if (strcmp(f->old[i].path, path) == 0)
+			return true;
+	return false;
+}
+
 /* Set a value and remember what was there. Nothing to do is fine. */
 static int
 change(struct forwarding *f, const char *path, const char *value, const char *only_from)
 {
-	struct sysctl_old *old = &f->old[f->n];
-	int rc = sysctl_read(path, old->value, sizeof(old->value));
+	struct sysctl_old old;
+	int rc = sysctl_read(path, old.value, sizeof(old.value));
 
 	if (rc < 0)
 		return rc;
-	if (strcmp(old->value, value) == 0 ||
-	    (only_from != NULL && strcmp(old->value, only_from) != 0))
+	if (strcmp(old.value, value) == 0 ||
+	    (only_from != NULL && strcmp(old.value, only_from) != 0))
 		return 0;
 	if ((rc = sysctl_write(path, value)) < 0)
 		return rc;
-	snprintf(old->path, sizeof(old->path), "%s", path);
-	f->n++;
+	snprintf(old.path, sizeof(old.path), "%s", path);
+	if (!is_kept(f, path) && f->n < sizeof(f->old) / sizeof(f->old[0]))
+		f->old[f->n++] = old;
 	return 0;
 }
 
+/* What a killed predecessor left to put back. */
+static void
+read_kept(struct forwarding *f)
+{
+	FILE *in = fopen(f->keep, "re");
+	struct sysctl_old old;
+
+	while (in != NULL && f->n < sizeof(f->old) / sizeof(f->old[0]) &&
+	       fscanf(in, "%95s %15s", old.path, old.value) == 2)
+		f->old[f->n++] = old;
+	if (in != NULL)
+		fclose(in);
+}
+
+static void
+write_kept(const struct forwarding *f)
+{
+	char text[sizeof(f->old) + sizeof(f->old) / sizeof(f->old[0]) * 2];
+	size_t n = 0;
+
+	for (unsigned i = 0; i < f->n; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s %s\n",
+				      f->old[i].path, f->old[i].value);
+	if (f->n > 0)
+		(void)file_replace(AT_FDCWD, f->keep, span_of(text, n), 0600);
+}
+
 int
-forwarding_on(struct forwarding *f, const struct config *c, char *why)
+forwarding_on(struct forwarding *f, const struct config *c, const char *keep, char *why)
 {
 	static const char v4[] = "/proc/sys/net/ipv4/ip_forward";
 	static const char v6[] = "/proc/sys/net/ipv6/conf/all/forwarding";
@@ -170,22 +226,24 @@ forwarding_on(struct forwarding *f, const struct config *c, char *why)
 	int rc;
 
 	f->n = 0;
+	snprintf(f->keep, sizeof(f->keep), "%s", keep);
+	read_kept(f);
 	if ((rc = change(f, v4, "1", NULL)) < 0) {
 		snprintf(why, WHY_MAX, "%s: %s", v4, err_text(rc));
 		return rc;
 	}
-	if (c->pool6.len == 0)
-		return 0;
-	for (unsigned i = 0; i < c->n_wan; i++) {
+	for (unsigned i = 0; c->pool6.len > 0 && i < c->n_wan; i++) {
 		snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_ra",
-		         c->wan[i].ifname);
+			 c->wan[i].ifname);
 		(void)change(f, path, "2", "1");
 	}
-	if ((rc = change(f, v6, "1", NULL)) < 0)
+	if (c->pool6.len > 0 && (rc = change(f, v6, "1", NULL)) < 0)
 		snprintf(why, WHY_MAX, "%s: %s", v6, err_text(rc));
+	write_kept(f);
 	return rc;
 }
 
+/* Backwards: accept_ra only after forwarding is off again. */
 void
 forwarding_restore(struct forwarding *f)
 {
@@ -193,4 +251,6 @@ forwarding_restore(struct forwarding *f)
 		f->n--;
 		(void)sysctl_write(f->old[f->n].path, f->old[f->n].value);
 	}
+	if (f->keep[0] != '\0')
+		(void)unlink(f->keep);
 }

@@ -28,7 +28,9 @@ struct tun {
 int tun_open(struct tun *t, unsigned index, bool has_ipv6, char *why);
 void tun_close(struct tun *t);
 
-/* Kernel settings that forwarding needs, and what they were before. */
+/* Kernel settings that forwarding needs, and what they were before. They are
+ * kept in a file too: the successor of a killed vpnd finds its own values set,
+ * and must still put back those of before. */
 struct sysctl_old {
 	char path[96];
 	char value[16];
@@ -36,12 +38,16 @@ struct sysctl_old {
 struct forwarding {
 	struct sysctl_old old[2 + CONFIG_WANS];
 	unsigned n;
+	char keep[256]; /* path of that file */
 };
 
 /* Switch forwarding on. accept_ra=1 on an uplink becomes 2 first: a forwarding
  * host ignores router advertisements otherwise, and forgets its default route
- * the moment forwarding is switched on. */
-int forwarding_on(struct forwarding *f, const struct config *c, char *why);
+ * the moment forwarding is switched on. `keep` lives in a directory that a
+ * reboot empties. */
+int forwarding_on(struct forwarding *f, const struct config *c, const char *keep,
+		  char *why);
+/* Put back what was there, and remove the file. */
 void forwarding_restore(struct forwarding *f);
 
 #endif

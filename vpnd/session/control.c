@@ -5,6 +5,7 @@
 #include "common/log.h"
 
 #include <openssl/crypto.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct client {
 	uv_pipe_t pipe;
 	struct control *c;
 	bool is_used, is_closing, is_waiting, follows;
+	bool is_taking; /* in take_lines: an answer may come from within */
 	char filter[256]; /* of a follower; "" = all */
 	uint64_t active_ms;
 	size_t n;
@@ -38,6 +40,7 @@ struct pending {
 	uint64_t since_ms;
 	struct client *client; /* NULL: left */
 	char user[IPC_USER_MAX + 1];
+	const char *change; /* the word for the event */
 	const char *end_reason, *end_text; /* of this user's sessions; NULL: none */
 	json_t *rows;
 	uint32_t index;
@@ -45,6 +48,7 @@ struct pending {
 
 struct control {
 	uv_pipe_t listener;
+	bool has_waiting; /* a client that found no place: accepted when one is free */
 	const struct control_host *host;
 	uint32_t next_id;
 	struct pending pending[PENDING_MAX];
@@ -58,6 +62,8 @@ struct write {
 
 /* ---- one client ---- */
 
+static void on_connection(uv_stream_t *listener, int status);
+
 static void
 on_closed(uv_handle_t *h)
 {
@@ -65,6 +71,8 @@ on_closed(uv_handle_t *h)
 
 	OPENSSL_cleanse(k->in, sizeof(k->in)); /* password hashes pass here */
 	k->is_used = k->is_closing = false;
+	if (k->c->has_waiting)
+		on_connection((uv_stream_t *)&k->c->listener, 0);
 }
 
 static void
@@ -267,15 +275,24 @@ put_times(json_t *o, const struct session_table *t, const struct session *s,
 	put_number(o, "dropped", sum.dropped);
 }
 
+/* The numbers of the `platform` fields in messages.h, as workers find them. */
+static const char *
+platform_text(uint8_t platform)
+{
+	static const char *const name[] = { "unknown", "win",     "mac",
+		                            "linux",   "android", "ios" };
+
+	return name[platform < sizeof(name) / sizeof(name[0]) ? platform : 0];
+}
+
 static json_t *
 session_json(const struct session_table *t, const struct session *s, struct now now)
 {
 	json_t *o = json_object();
-	char sid[2 * IPC_SID + 1], id[9], platform[4];
+	char sid[2 * IPC_SID + 1], id[9];
 
 	sid_text(s->claims.sid, sid);
 	snprintf(id, sizeof(id), "%.8s", sid);
-	snprintf(platform, sizeof(platform), "%u", s->claims.platform);
 	put_text(o, "id", id);
 	put_text(o, "sid", sid);
 	put_text(o, "type", "AnyConnect");
@@ -286,7 +303,7 @@ session_json(const struct session_table *t, const struct session *s, struct now 
 	put_addr(o, "addr4", &s->claims.addr4);
 	put_addr(o, "addr6", &s->claims.addr6);
 	put_addr(o, "source", &s->source);
-	put_text(o, "platform", platform);
+	put_text(o, "platform", platform_text(s->claims.platform));
 	put_text(o, "agent", s->agent);
 	put_text(o, "hostname", s->hostname);
 	put_text(o, "device", s->claims.device);
@@ -524,6 +541,9 @@ send_user(struct client *k, struct ipc_user_put *m, const char *reason, const ch
 		return;
 	m->id = p->id;
 	memcpy(p->user, m->user, sizeof(p->user));
+	p->change = m->op == USER_CREATE   ? "created"
+	            : m->op == USER_REMOVE ? "removed"
+	                                   : "updated";
 	p->end_reason = reason;
 	p->end_text = text;
 	k->c->host->send(k->c->host->arg, IPC_AUTH, 0, IPC_user_put, m);
@@ -643,6 +663,9 @@ take_lines(struct client *k)
 {
 	char *end;
 
+	if (k->is_taking)
+		return;
+	k->is_taking = true;
 	while (!k->is_waiting && !k->is_closing &&
 	       (end = memchr(k->in, '\n', k->n)) != NULL) {
 		size_t n = (size_t)(end - k->in);
@@ -650,6 +673,7 @@ take_lines(struct client *k)
 		k->n -= n + 1;
 		memmove(k->in, end + 1, k->n);
 	}
+	k->is_taking = false;
 	if (k->n == sizeof(k->in) && !k->is_waiting && !k->is_closing) {
 		refuse(k, "bad_request", "the line is too long");
 		client_close(k);
@@ -698,6 +722,8 @@ control_user_done(struct control *c, const struct ipc_user_done *m)
 		pending_done(p, refusal("refused", m->text));
 		return;
 	}
+	struct event e = { .what = EV_USER_CHANGED, .user = p->user, .reason = p->change };
+	events_add(c->host->events, &e, c->host->now(c->host->arg).wall_ms);
 	if (p->end_reason != NULL)
 		n = session_end_user(c->host->table, p->user, p->end_reason, p->end_text,
 		                     c->host->now(c->host->arg));
@@ -779,14 +805,15 @@ on_connection(uv_stream_t *listener, int status)
 
 	if (status < 0)
 		return;
-	/* The last place is for saying that there is none. */
 	for (int i = 0; i < CONTROL_CLIENTS && k == NULL; i++)
 		if (!c->client[i].is_used)
 			k = &c->client[i];
+	/* libuv asks no more until this one is accepted. */
+	c->has_waiting = k == NULL;
 	if (k == NULL)
 		return;
 	k->is_used = true;
-	k->is_closing = k->is_waiting = k->follows = false;
+	k->is_closing = k->is_waiting = k->is_taking = k->follows = false;
 	k->n = 0;
 	k->c = c;
 	k->active_ms = c->host->now(c->host->arg).mono_ms;
@@ -836,6 +863,8 @@ control_open(struct control **out, uv_loop_t *loop, int fd, const struct control
 	if (c == NULL)
 		return E_NOMEM;
 	c->host = host;
+	/* libuv writes without MSG_NOSIGNAL: a client that left would end us. */
+	signal(SIGPIPE, SIG_IGN);
 	/* Answers to our predecessor's questions must not find ours. */
 	c->next_id = (uint32_t)host->now(host->arg).mono_ms;
 	int rc = uv_pipe_init(loop, &c->listener, 0);
@@ -843,7 +872,7 @@ control_open(struct control **out, uv_loop_t *loop, int fd, const struct control
 		rc = uv_pipe_open(&c->listener, fd);
 	c->listener.data = c;
 	if (rc == 0)
-		rc = uv_listen((uv_stream_t *)&c->listener, 16, on_connection);
+		rc = uv_listen((uv_stream_t *)&c->listener, 64, on_connection);
 	if (rc < 0) {
 		free(c);
 		return rc;

@@ -13,7 +13,18 @@
 #include <time.h>
 #include <unistd.h>
 
+/* What a stranger can cause without a password must not push the rest out of
+ * the ring: so many of each kind are kept in a second. */
+enum { STRANGER_BURST = 50 };
+static const bool is_stranger[EVENTS] = {
+	[EV_TLS_REJECT] = true,
+	[EV_PROTOCOL_ERROR] = true,
+	[EV_TOKEN_REFUSED] = true,
+};
+
 struct events {
+	uint64_t second[EVENTS];
+	unsigned in_second[EVENTS];
 	int dir_fd;
 	FILE *to;
 	size_t size, file_max;
@@ -199,9 +210,26 @@ rotate(struct events *ev)
 		log_limited(LOG_L_ERR, 0, "events: cannot turn the ring: %s", err_text(-errno));
 }
 
+static bool
+is_flood(struct events *ev, enum event_what what, uint64_t wall_ms)
+{
+	if (!is_stranger[what])
+		return false;
+	if (ev->second[what] != wall_ms / 1000) {
+		if (ev->in_second[what] > STRANGER_BURST)
+			log_warn(0, "events: %u of %s in one second, %u kept",
+			         ev->in_second[what], event_name[what], STRANGER_BURST);
+		ev->second[what] = wall_ms / 1000;
+		ev->in_second[what] = 0;
+	}
+	return ++ev->in_second[what] > STRANGER_BURST;
+}
+
 void
 events_add(struct events *ev, const struct event *e, uint64_t wall_ms)
 {
+	if (is_flood(ev, e->what, wall_ms))
+		return;
 	json_t *o = object_of(ev, e, wall_ms);
 	char *line = json_dumps(o, JSON_COMPACT);
 	size_t n = line != NULL ? strlen(line) : 0;

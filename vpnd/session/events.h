@@ -8,7 +8,8 @@
  * value is always escaped.
  *
  * Writes are buffered; events_flush once a second bounds what a crash loses.
- * Each event is also one log line.
+ * Each event is also one log line. Kinds that a stranger can cause are kept 50
+ * times a second at most; the log says how many there were.
  */
 #ifndef VPND_SESSION_EVENTS_H
 #define VPND_SESSION_EVENTS_H

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* The state a client carries, and whole logins: auth in a child of its own over
+ * real socket pairs, asked as a worker and session ask. */
+#include "common/err.h"
+#include "common/log.h"
+#include "tests/lib/tap.h"
+#include "vpnd/auth/login.h"
+#include "vpnd/auth/password.h"
+#include "vpnd/ipc/bundle.h"
+#include "vpnd/ipc/child.h"
+#include "vpnd/ipc/peer.h"
+
+#include <crypt.h>
+#include <fcntl.h>
+#include <liboath/oath.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WAIT_MS = 20000, ROUNDS = 7 };
+
+static struct {
+	struct peer parent, session, worker;
+	pid_t pid;
+} far;
+static union ipc_body body;
+static char hash[256], dir[] = "/tmp/login-XXXXXX";
+static const char totp[] = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+
+/* -- the state -------------------------------------------------------------- */
+
+static void
+a_state_opens_for_ten_minutes_and_unbent(void)
+{
+	uint8_t key[SEAL_KEY] = { 7 }, other[SEAL_KEY] = { 8 };
+	struct login_state s = { .attempt = 0x1122334455667788,
+				 .created_ms = 5000,
+				 .tries = 2,
+				 .at = LOGIN_AT_CODE,
+				 .wall_changed_s = 99 },
+			   back;
+	char text[LOGIN_TEXT];
+
+	memset(s.user, 'u', IPC_USER_MAX);
+	memset(s.group, 'g', IPC_NAME_MAX);
+	is_int(login_seal(key, &s, text), 0, "sealed with the longest names");
+	ok(strlen(text) <= 1024, "%zu characters fit the message", strlen(text));
+	is_int(login_open(key, span_str(text), 6000, &back), 0, "opens");
+	ok(back.attempt == s.attempt && back.tries == 2 && back.at == LOGIN_AT_CODE &&
+		   back.wall_changed_s == 99 && strcmp(back.user, s.user) == 0 &&
+		   strcmp(back.group, s.group) == 0,
+	   "to what was sealed");
+	is_int(login_open(key, span_str(text), 5000 + 600000, &back), 0,
+	       "for ten minutes");
+	is_int(login_open(key, span_str(text), 5001 + 600000, &back), E_STALE,
+	       "no longer");
+	is_int(login_open(other, span_str(text), 6000, &back), E_AUTH,
+	       "not under another key");
+	unsigned taken = 0;
+	for (size_t i = 0; i < strlen(text); i++) {
+		char was = text[i];
+		text[i] = was == 'A' ? 'B' : 'A';
+		taken += login_open(key, span_str(text), 6000, &back) == 0;
+		text[i] = was;
+		taken += login_open(key, span_of(text, i), 6000, &back) == 0;
+	}
+	is_int(taken, 0, "bent or cut anywhere it does not open");
+}
+
+/* -- the process ------------------------------------------------------------ */
+
+/* A sanitizer's leak check needs /proc, which is not in there. */
+static bool
+is_confined(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+	return false;
+#else
+	return geteuid() == 0;
+#endif
+}
+
+static void
+start_auth(void)
+{
+	int pair[3][2], fd;
+	static const enum ipc_process who[] = { IPC_PARENT, IPC_SESSION, IPC_WORKER };
+	struct peer *mine[] = { &far.parent, &far.session, &far.worker };
+	static struct child c;
+	struct bundle b = { .conf = "authentication { max_attempts = 3 }\n"
+				    "group \"staff\" { }\ngroup \"guest\" { }\n" };
+
+	c = (struct child){
+		.self = IPC_AUTH, .uid = getuid(), .gid = getgid(), .n_peer = 3
+	};
+	if (is_confined()) { /* as in life: another user, another root directory */
+		c.uid = c.gid = 65534;
+		snprintf(c.root, sizeof(c.root), "%s", dir);
+	}
+	for (int i = 0; i < 3; i++) {
+		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair[i]) < 0)
+			exit(1);
+		c.peer[i] = (struct child_peer){ .who = who[i], .fd = pair[i][1] };
+	}
+	fflush(stdout);
+	if ((far.pid = fork()) == 0) {
+		_exit(auth_main(&c));
+	}
+	for (int i = 0; i < 3; i++) {
+		close(pair[i][1]);
+		peer_open(mine[i], NULL, pair[i][0], who[i], IPC_AUTH, 0, NULL, NULL,
+			  NULL);
+	}
+	if (bundle_make(&b, &fd) < 0)
+		exit(1);
+	peer_send_fds(&far.parent, IPC_config, &(struct ipc_config){ .generation = 1 },
+		      &fd, 1);
+	close(fd);
+}
+
+static int
+stop_auth(void)
+{
+	int status = 0;
+
+	peer_send(&far.parent, IPC_stop, &(struct ipc_stop){ 0 });
+	waitpid(far.pid, &status, 0);
+	peer_close(&far.parent, NULL);
+	peer_close(&far.session, NULL);
+	peer_close(&far.worker, NULL);
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static bool
+hear(struct peer *p, enum ipc_type want)
+{
+	enum ipc_type type = IPC_NONE;
+	int rc = peer_receive(p, WAIT_MS, &type, &body);
+
+	if (rc == 0 && type == want)
+		return true;
+	diag("wanted %s, got %s rc=%d", ipc_row[want].name,
+	     type ? ipc_row[type].name : "nothing", rc);
+	return false;
+}
+
+static bool
+event_is(enum event_what what, const char *reason)
+{
+	if (!hear(&far.session, IPC_event))
+		return false;
+	if (body.event.what == what && strcmp(body.event.reason, reason) == 0)
+		return true;
+	diag("event %s reason %s", event_name[body.event.what], body.event.reason);
+	return false;
+}
+
+static bool
+put_user(enum user_op op, const char *user, const char *h, int authorised,
+	 const char *secret)
+{
+	struct ipc_user_put m = { .id = 5, .op = (uint8_t)op };
+
+	snprintf(m.user, sizeof(m.user), "%s", user);
+	if (h != NULL) {
+		m.mask |= USER_HASH;
+		snprintf(m.hash, sizeof(m.hash), "%s", h);
+	}
+	if (authorised >= 0) {
+		m.mask |= USER_AUTHORISED;
+		m.is_authorised = (uint8_t)authorised;
+	}
+	if (secret != NULL) {
+		m.mask |= USER_TOTP;
+		snprintf(m.totp, sizeof(m.totp), "%s", secret);
+	}
+	peer_send(&far.session, IPC_user_put, &m);
+	return hear(&far.session, IPC_user_done) && body.user_done.id == 5 &&
+	       !body.user_done.is_bad;
+}
+
+static struct ipc_login_step step; /* as the client repeats it */
+
+static void
+say(const char *user, const char *secret)
+{
+	step.id++;
+	snprintf(step.user, sizeof(step.user), "%s", user);
+	snprintf(step.secret, sizeof(step.secret), "%s", secret);
+	peer_send(&far.worker, IPC_login_step, &step);
+}
+
+static bool
+asked(enum login_next next, const char *error)
+{
+	if (!hear(&far.worker, IPC_login_ask))
+		return false;
+	step.is_first = 0;
+	step.state.n = (uint32_t)strlen(body.login_ask.state);
+	memcpy(step.state.p, body.login_ask.state, step.state.n);
+	if (body.login_ask.id == step.id && body.login_ask.what == next &&
+	    strcmp(body.login_ask.error, error) == 0)
+		return true;
+	diag("asked %u error \"%s\"", body.login_ask.what, body.login_ask.error);
+	return false;
+}
+
+/* A new login from a host of its own, so that tests do not slow each other. */
+static bool
+begin(const char *group)
+{
+	static uint8_t host;
+
+	step = (struct ipc_login_step){ .id = step.id,
+					.is_first = 1,
+					.platform = 3,
+					.source = { .family = 4,
+						    .b = { 192, 0, 2, ++host } },
+					.agent = "agent",
+					.device = "device" };
+	snprintf(step.group, sizeof(step.group), "%s", group);
+	say("", "");
+	return asked(LOGIN_FORM, "");
+}
+
+static bool
+proven(const char *user, const char *group, unsigned method)
+{
+	return event_is(EV_AUTH_SUCCESS, "") && hear(&far.session, IPC_login_proven) &&
+	       body.login_proven.id == step.id && body.login_proven.worker == 0 &&
+	       strcmp(body.login_proven.user, user) == 0 &&
+	       strcmp(body.login_proven.group, group) == 0 &&
+	       body.login_proven.method == method && body.login_proven.attempt != 0 &&
+	       body.login_proven.source.b[0] == 192 &&
+	       body.login_proven.platform == 3 &&
+	       strcmp(body.login_proven.agent, "agent") == 0;
+}
+
+static void
+passwords_are_judged(void)
+{
+	ok(begin("staff") && strcmp(body.login_ask.group, "staff") == 0,
+	   "the form, for the group");
+	say("alice", "wrong");
+	ok(asked(LOGIN_FORM, "Login failed."), "a wrong password");
+	ok(event_is(EV_AUTH_FAILURE, "wrong_password"), "is an event");
+	say("alice", "secret");
+	ok(proven("alice", "staff", 1), "then the right one: session hears who");
+
+	ok(begin("nonsense") && strcmp(body.login_ask.group, "") == 0,
+	   "an unknown group is none");
+	say("nobody", "secret");
+	ok(asked(LOGIN_FORM, "Login failed."), "an unknown user gets the same answer");
+	ok(event_is(EV_AUTH_FAILURE, "unknown_user"), "and its own reason code");
+	say("locked", "secret");
+	ok(asked(LOGIN_FORM, "Login failed."), "an unauthorised one too");
+	ok(event_is(EV_AUTH_FAILURE, "not_authorised"), "and its own reason code");
+	say("alice", "bad");
+	ok(asked(LOGIN_REFUSED, "Login failed."), "the third failure ends the login");
+	ok(event_is(EV_AUTH_FAILURE, "wrong_password") &&
+		   event_is(EV_AUTH_FAILURE, "too_many_attempts"),
+	   "and is an event");
+
+	ok(put_user(USER_UPDATE, "locked", NULL, 1, NULL), "the flag is flipped");
+	begin("guest");
+	say("locked", "secret");
+	ok(proven("locked", "guest", 1), "and the user is in");
+
+	begin("");
+	say("a\nb\xff", "secret");
+	ok(asked(LOGIN_FORM, "Login failed."), "bytes that are no text");
+	ok(event_is(EV_AUTH_FAILURE, "unknown_user") &&
+		   strcmp(body.event.user, "(not a name)") == 0,
+	   "reach no log");
+
+	begin("");
+	step.state.n = 10;
+	say("alice", "secret");
+	ok(asked(LOGIN_FORM, ""), "a state that is not ours: the form again, no error");
+	say("alice", "secret");
+	ok(proven("alice", "", 1), "and then in");
+}
+
+static const char *
+code_now(int steps)
+{
+	static char code[8];
+	char *bin;
+	size_t n;
+
+	oath_base32_decode(totp, strlen(totp), &bin, &n);
+	oath_totp_generate(bin, n, time(NULL) + 30 * steps, 30, 0, 6, code);
+	free(bin);
+	return code;
+}
+
+static void
+a_second_factor_is_asked_for(void)
+{
+	/* Not at the edge of a step: the code would be one later than we say. */
+	while (time(NULL) % 30 > 27)
+		sleep(1);
+	begin("staff");
+	say("carol", "secret");
+	ok(asked(LOGIN_CHALLENGE, "") && strcmp(body.login_ask.label, "Code:") == 0,
+	   "the right password leads to the code");
+	struct ipc_login_step challenge = step;
+	char wrong[8];
+	snprintf(wrong, sizeof(wrong), "%s", code_now(0));
+	wrong[0] = wrong[0] == '9' ? '0' : (char)(wrong[0] + 1);
+	say("", wrong);
+	ok(asked(LOGIN_CHALLENGE, "Login failed."), "a wrong code asks again");
+	ok(event_is(EV_AUTH_FAILURE, "wrong_code"), "and is an event");
+	say("alice", code_now(0));
+	ok(proven("carol", "staff", 2),
+	   "the right one is a login of who gave the password");
+	uint32_t id = step.id;
+	step = challenge;
+	step.id = id;
+	say("", code_now(0));
+	ok(asked(LOGIN_CHALLENGE, "Login failed."), "the same code is not taken twice");
+	ok(event_is(EV_AUTH_FAILURE, "wrong_code"), "and that is an event");
+	ok(put_user(USER_UPDATE, "carol", NULL, 0, NULL),
+	   "she loses the flag in between");
+	say("", code_now(1));
+	ok(asked(LOGIN_FORM, ""), "the half-finished login is void");
+}
+
+static void
+a_guesser_is_slowed_then_refused(void)
+{
+	char user[24];
+	int refused = 0;
+	struct timespec a, b;
+
+	begin("");
+	struct ipc_login_step first = step;
+	for (int i = 0; i < 7; i++) {
+		snprintf(user, sizeof(user), "guess%d", i);
+		uint32_t id = step.id;
+		step = first; /* a state can be sent again: attempts do not bound him */
+		step.id = id;
+		clock_gettime(CLOCK_MONOTONIC, &a);
+		say(user, "x");
+		hear(&far.worker, IPC_login_ask);
+		clock_gettime(CLOCK_MONOTONIC, &b);
+		hear(&far.session, IPC_event);
+	}
+	long ms = (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000;
+	ok(ms >= 250, "the seventh guess is answered after %ld ms", ms);
+	/* Twenty at once: nothing is gained by not waiting. */
+	for (int i = 0; i < 20; i++) {
+		uint32_t id = step.id;
+		step = first;
+		step.id = id;
+		snprintf(user, sizeof(user), "many%d", i);
+		say(user, "x");
+	}
+	for (int i = 0; i < 20; i++) {
+		hear(&far.worker, IPC_login_ask);
+		hear(&far.session, IPC_event);
+		refused += body.event.what == EV_BACKOFF;
+	}
+	step.state = first.state;
+	say("alice", "secret");
+	ok(hear(&far.worker, IPC_login_ask) && body.login_ask.what == LOGIN_REFUSED &&
+		   strstr(body.login_ask.error, "Try again in "),
+	   "then refused: %s", body.login_ask.error);
+	ok(refused || event_is(EV_BACKOFF, "too_many_failures"), "with an event");
+}
+
+static int
+by_value(const void *a, const void *b)
+{
+	double d = *(const double *)a - *(const double *)b;
+	return d < 0 ? -1 : d > 0;
+}
+
+static double
+time_of(const char *user)
+{
+	struct timespec a, b;
+
+	begin("");
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	say(user, "wrong");
+	asked(LOGIN_FORM, "Login failed.");
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	hear(&far.session, IPC_event);
+	return (double)(b.tv_sec - a.tv_sec) * 1e3 +
+	       (double)(b.tv_nsec - a.tv_nsec) / 1e6;
+}
+
+static void
+time_does_not_tell_who_exists(void)
+{
+	double known[3 * ROUNDS], unknown[3 * ROUNDS];
+	char name[16];
+	int n = 0;
+
+	for (int u = 0; u < 3; u++)
+		for (int i = 0; i < ROUNDS; i++, n++) {
+			snprintf(name, sizeof(name), "real%d", u);
+			known[n] = time_of(name);
+			snprintf(name, sizeof(name), "ghost%d", n);
+			unknown[n] = time_of(name);
+		}
+	qsort(known, (size_t)n, sizeof(*known), by_value);
+	qsort(unknown, (size_t)n, sizeof(*unknown), by_value);
+	diag("medians: known %.2f ms, unknown %.2f ms", known[n / 2], unknown[n / 2]);
+	/* The rule is 5 % of the medians; on a test machine that does other things
+	 * at the same time, the quick ones tell more. */
+	double k = known[2], u = unknown[2];
+	diag("third best: known %.2f ms, unknown %.2f ms", k, u);
+	ok(k > 1 && u > 1 && u / k < 1.25 && k / u < 1.25, "they are close");
+}
+
+static void
+users_are_listed_without_their_secrets(void)
+{
+	unsigned total = 1, n = 0;
+	char last[256] = "";
+	bool sorted = true;
+
+	for (; n < total; n++) {
+		peer_send(&far.session, IPC_user_get,
+			  &(struct ipc_user_get){ .id = n, .index = n });
+		if (!hear(&far.session, IPC_user_row) || body.user_row.id != n)
+			break;
+		total = body.user_row.total;
+		sorted &= strcmp(last, body.user_row.user) < 0;
+		strcpy(last, body.user_row.user);
+	}
+	ok(n == total && sorted, "%u users, by name", n);
+	peer_send(&far.session, IPC_user_get, &(struct ipc_user_get){ .index = 999 });
+	ok(hear(&far.session, IPC_user_row) && body.user_row.user[0] == '\0',
+	   "and no more");
+	ok(!put_user(USER_CREATE, "alice", hash, 1, NULL), "create refuses: %s",
+	   body.user_done.text);
+	ok(!put_user(USER_REMOVE, "none", NULL, -1, NULL), "remove refuses: %s",
+	   body.user_done.text);
+}
+
+static void
+a_damaged_file_is_left_alone(void)
+{
+	struct stat st, after;
+
+	ok(stat("users", &st) == 0 && (st.st_mode & 0777) == 0600,
+	   "the file is for us alone");
+	int fd = open("users", O_WRONLY | O_APPEND);
+	if (fd < 0 || write(fd, "{", 1) != 1)
+		exit(1);
+	close(fd);
+	stat("users", &st);
+	start_auth();
+	hear(&far.parent, IPC_ready);
+	ok(hear(&far.parent, IPC_config_done) && !body.config_done.is_bad,
+	   "auth starts");
+	step = (struct ipc_login_step){ .id = 1, .is_first = 1 };
+	peer_send(&far.worker, IPC_login_step, &step);
+	ok(asked(LOGIN_REFUSED, "Login is not possible at the moment."),
+	   "nobody can log in");
+	ok(!put_user(USER_CREATE, "new", hash, 1, NULL), "nor be created: %s",
+	   body.user_done.text);
+	peer_send(&far.parent, IPC_ping, &(struct ipc_ping){ .id = 9 });
+	ok(hear(&far.parent, IPC_pong), "but it lives");
+	is_int(stop_auth(), 0, "and stops");
+	stat("users", &after);
+	ok(st.st_size == after.st_size && st.st_ino == after.st_ino,
+	   "the file is as it was");
+}
+
+static void
+make_hash(char *out, unsigned long cost)
+{
+	char salt[CRYPT_GENSALT_OUTPUT_SIZE];
+	static struct crypt_data d;
+
+	if (crypt_gensalt_rn("$y$", cost, NULL, 0, salt, sizeof(salt)) == NULL)
+		exit(1);
+	snprintf(out, 256, "%s", crypt_r("secret", salt, &d));
+}
+
+int
+main(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	oath_init();
+	make_hash(hash, 5);
+	a_state_opens_for_ten_minutes_and_unbent();
+
+	if (mkdtemp(dir) == NULL || chdir(dir) < 0 ||
+	    (is_confined() && chown(dir, 65534, 65534) < 0))
+		exit(1);
+	start_auth();
+	ok(hear(&far.parent, IPC_ready), "ready first");
+	ok(hear(&far.parent, IPC_config_done) && !body.config_done.is_bad,
+	   "configured");
+	ok(put_user(USER_CREATE, "alice", hash, 1, NULL), "alice");
+	ok(put_user(USER_CREATE, "locked", hash, 0, NULL), "locked");
+	ok(put_user(USER_CREATE, "carol", hash, 1, totp), "carol");
+	passwords_are_judged();
+	a_second_factor_is_asked_for();
+	is_int(stop_auth(), 0, "stop");
+
+	start_auth(); /* with the users of the file */
+	hear(&far.parent, IPC_ready);
+	hear(&far.parent, IPC_config_done);
+	for (int i = 0; i < 3; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "real%d", i);
+		put_user(USER_CREATE, name, hash, 1, NULL);
+	}
+	time_does_not_tell_who_exists();
+	users_are_listed_without_their_secrets();
+	a_guesser_is_slowed_then_refused();
+	is_int(stop_auth(), 0, "stop");
+	a_damaged_file_is_left_alone();
+	unlink("users");
+	if (chdir("/") == 0)
+		rmdir(dir);
+	return done_testing();
+}
