@@ -166,7 +166,9 @@ client_net() { # N: makes cN
 lab_up() { # [routed|onearm]
 	local n
 	lab_ns wan gw lan &&
-	ip -n wan link add clients type bridge stp_state 0 forward_delay 0 mcast_snooping 0 &&
+	# A bridge without an address of its own takes the lowest of its ports, and
+	# every client added later might change what the others have in their caches.
+	ip -n wan link add clients address 02:00:00:00:00:01 type bridge stp_state 0 forward_delay 0 mcast_snooping 0 &&
 	ip -n wan addr add 203.0.113.1/24 dev clients &&
 	ip -n wan addr add 2001:db8:3::1/64 dev clients nodad &&
 	ip -n wan link set clients up &&
