@@ -18,10 +18,20 @@ static const char usage_text[] =
 	"  -r RUNDIR    control socket and pid file (/run/tandem)\n"
 	"  -d           log every state change\n"
 	"  -t           check the configuration, print every finding, and exit\n"
+	"  --explain    print every option: type, range, default; --explain-json\n"
+	"  --diff FILE  print what -f and -n say otherwise than FILE\n"
 	"  -V           print the version\n"
 	"  -h           print this\n"
 	"Runs in the foreground. SIGHUP loads the configuration again, SIGTERM "
 	"stops.\n";
+
+enum { WORD_EXPLAIN = 256, WORD_EXPLAIN_JSON, WORD_DIFF };
+static const struct option words[] = {
+	{ "explain", no_argument, NULL, WORD_EXPLAIN },
+	{ "explain-json", no_argument, NULL, WORD_EXPLAIN_JSON },
+	{ "diff", required_argument, NULL, WORD_DIFF },
+	{ NULL, 0, NULL, 0 },
+};
 
 static int
 child_main(int argc, char **argv)
@@ -52,12 +62,16 @@ main(int argc, char **argv)
 				    .state_dir = "/var/lib/tandem",
 				    .run_dir = "/run/tandem" };
 	bool only_check = false;
+	const char *running = NULL;
 	int c;
 
 	if (argc > 1 && strcmp(argv[1], "--process") == 0)
 		return child_main(argc, argv);
-	while ((c = getopt(argc, argv, "f:n:s:r:dtVh")) != -1) {
+	while ((c = getopt_long(argc, argv, "f:n:s:r:dtVh", words, NULL)) != -1) {
 		switch (c) {
+		case WORD_EXPLAIN: return parent_explain(false);
+		case WORD_EXPLAIN_JSON: return parent_explain(true);
+		case WORD_DIFF: running = optarg; break;
 		case 'f': o.conf_path = optarg; break;
 		case 'n': o.node_path = optarg; break;
 		case 's': o.state_dir = optarg; break;
@@ -73,5 +87,7 @@ main(int argc, char **argv)
 		fputs(usage_text, stderr);
 		return EX_USAGE;
 	}
+	if (running != NULL)
+		return parent_diff(&o, running);
 	return only_check ? parent_check(&o) : parent_main(&o);
 }

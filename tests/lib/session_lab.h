@@ -186,7 +186,7 @@ __attribute__((unused)) static void
 lab_drop(unsigned w, struct ipc_tunnel_grant g, enum tunnel_end why)
 {
 	session_down(lab.t, w,
-	             &(struct ipc_tunnel_down){ .slot = g.slot, .gen = g.gen, .why = why },
+	             &(struct ipc_tunnel_down){ .slot = g.slot, .gen = g.gen, .conn = g.id, .why = why },
 	             lab.now);
 }
 

@@ -142,10 +142,10 @@ a_dead_worker_takes_only_what_it_carried(void)
 	lab_login("bob", other);
 	lab_connect(1, other);
 	session_worker_new(lab.t, 1, lab.now);
-	is_int(session_count(lab.t, SESSION_CONNECTED), 1, "alice is still there");
-	is_int(session_count(lab.t, SESSION_AWAY), 1, "bob is away");
-	is_int(lab.sent[IPC_route_del], 0, "his route waits for him");
-	is_int(route().worker, 0, "her downlink is back at TLS");
+	is_int(session_count(lab.t, SESSION_AWAY), 2, "bob is away, and alice");
+	is_int(lab.to[IPC_tunnel_close], 0, "her TLS connection is closed on worker 0");
+	is_int(lab.last[IPC_tunnel_close].tunnel_close.say, 0, "without goodbye");
+	is_int(lab.sent[IPC_route_del], 0, "their routes wait for them");
 	is_int(lab_connect(0, other), TOKEN_OK, "he comes back");
 	lab_down();
 }

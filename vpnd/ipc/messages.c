@@ -37,6 +37,7 @@ const char *const event_name[EVENTS] = {
 	[EV_DTLS_DOWN] = "dtls_down",
 	[EV_BACKOFF] = "backoff",
 	[EV_CERT_SWAPPED] = "cert_swapped",
+	[EV_OPTION_IGNORED] = "option_ignored",
 };
 
 static void
@@ -130,6 +131,17 @@ get_var(struct rd *r, uint32_t *n, uint8_t *p, size_t max)
 IPC_MESSAGES(X)
 #undef X
 /* clang-format on */
+
+size_t
+ipc_body_size(enum ipc_type type)
+{
+	static const size_t size[IPC_TYPES] = {
+#define X(name, from, to, fds) [IPC_##name] = sizeof(struct ipc_##name),
+		IPC_MESSAGES(X)
+#undef X
+	};
+	return type < IPC_TYPES ? size[type] : 0;
+}
 
 int
 ipc_encode(enum ipc_type type, const void *body, void *buf, size_t cap, size_t *n)

@@ -6,6 +6,7 @@
 #include "vpnd/ipc/permit.h"
 
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,7 @@ receive(struct peer *p, enum ipc_type *type, union ipc_body *body, int *fds)
 
 	if (rc == 0)
 		rc = ipc_decode(span_of(buf, n), type, body);
+	OPENSSL_cleanse(buf, n);
 	if (rc == 0)
 		rc = permit_check(*type, p->who, p->self, n_fds);
 	if (rc < 0)
@@ -170,6 +172,7 @@ on_ready(uv_poll_t *poll, int status, int events)
 			return;
 		}
 		p->handlers[type](p->arg, p, &body, fds);
+		OPENSSL_cleanse(&body, ipc_body_size(type));
 	}
 }
 
@@ -239,12 +242,11 @@ peer_send_fds(struct peer *p, enum ipc_type type, const void *body, const int *f
 
 	if (rc < 0)
 		log_fatal("ipc: %s does not fit its own limits", ipc_row[type].name);
-	if (p->first == NULL) {
-		rc = write_packet(p->fd, buf, n, fds, n_fds);
-		if (rc != E_AGAIN)
-			return rc;
-	}
-	return enqueue(p, buf, n, fds, n_fds);
+	rc = p->first == NULL ? write_packet(p->fd, buf, n, fds, n_fds) : E_AGAIN;
+	if (rc == E_AGAIN)
+		rc = enqueue(p, buf, n, fds, n_fds);
+	OPENSSL_cleanse(buf, n); /* it may have been a password or a key */
+	return rc;
 }
 
 int

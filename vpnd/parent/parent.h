@@ -21,4 +21,9 @@ int parent_main(const struct parent_options *o);
 /* Print every finding as "file:line: setting: text". */
 int parent_check(const struct parent_options *o);
 
+/* What `vpnctl config explain` and `diff` print: every option; or what a reload
+ * of the files would change against the text in `running`. */
+int parent_explain(bool json);
+int parent_diff(const struct parent_options *o, const char *running);
+
 #endif

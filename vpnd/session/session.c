@@ -1054,7 +1054,7 @@ adopt(struct session_table *t, struct session *s, unsigned w,
 	if (m->has_tls) {
 		s->has_tls = true;
 		s->tls_worker = w;
-		s->conn = 0;
+		s->conn = m->conn;
 	}
 	if (m->has_dtls) {
 		s->has_dtls = true;
@@ -1151,7 +1151,8 @@ session_down(struct session_table *t, unsigned w, const struct ipc_tunnel_down *
 {
 	struct session *s = session_named(t, m->slot, m->gen);
 
-	if (s == NULL || !s->has_tls || s->tls_worker != w)
+	/* An asker that was gone before its grant came may have a successor. */
+	if (s == NULL || !s->has_tls || s->tls_worker != w || s->conn != m->conn)
 		return;
 	s->has_tls = false;
 	if (m->why == TUNNEL_LOGOUT && !may_come_back(s)) {
@@ -1235,6 +1236,60 @@ session_dtls_down(struct session_table *t, unsigned w, const struct ipc_dtls_dow
 }
 
 void
+session_dtls_stray(struct session_table *t, unsigned w, const struct ipc_dtls_stray *m)
+{
+	uint64_t asked = 0; /* a bit per worker */
+
+	for (uint32_t i = 0; i < t->n_slots; i++) {
+		struct session *s = session_at(t, i);
+		if (s == NULL || !s->has_dtls || s->dtls_worker == w || s->dtls_worker >= 64 ||
+		    asked >> s->dtls_worker & 1 || !ip_same_host(&s->dtls_peer, &m->peer))
+			continue;
+		struct ipc_dtls_try a = { .worker = (uint8_t)w,
+			                  .wan = m->wan,
+			                  .peer = m->peer,
+			                  .local = m->local };
+		a.datagram.n = m->datagram.n;
+		memcpy(a.datagram.p, m->datagram.p, m->datagram.n);
+		asked |= UINT64_C(1) << s->dtls_worker;
+		send_to(t, IPC_WORKER, s->dtls_worker, IPC_dtls_try, &a);
+	}
+}
+
+void
+session_dtls_give(struct session_table *t, unsigned w, const struct ipc_dtls_give *m)
+{
+	struct session *s = session_named(t, m->slot, m->gen);
+
+	if (s == NULL || !s->has_dtls || s->dtls_worker != w || m->worker == w ||
+	    m->worker >= 64 ||
+	    memcmp(s->dtls_id, m->dtls_id, IPC_DTLS_ID) != 0)
+		return;
+	struct ipc_dtls_take a = { .worker = m->worker,
+		                   .wan = m->wan,
+		                   .peer = m->peer,
+		                   .local = m->local,
+		                   .slot = m->slot,
+		                   .gen = m->gen,
+		                   .cipher = m->cipher,
+		                   .tx_seq = m->tx_seq,
+		                   .rx_top = m->rx_top,
+		                   .addr4 = s->claims.addr4,
+		                   .addr6 = s->claims.addr6,
+		                   .mtu = s->mtu,
+		                   .platform = s->claims.platform };
+	memcpy(a.dtls_id, m->dtls_id, sizeof(a.dtls_id));
+	memcpy(a.material, m->material, sizeof(a.material));
+	memcpy(a.sid, s->claims.sid, sizeof(a.sid));
+	memcpy(a.token, s->token, sizeof(a.token));
+	s->dtls_worker = m->worker;
+	s->dtls_peer = m->peer;
+	send_to(t, IPC_WORKER, m->worker, IPC_dtls_take, &a);
+	OPENSSL_cleanse(&a, sizeof(a));
+	steer(t, s);
+}
+
+void
 session_worker_new(struct session_table *t, unsigned w, struct now now)
 {
 	for (uint32_t i = 0; i < t->n_slots; i++) {
@@ -1244,6 +1299,12 @@ session_worker_new(struct session_table *t, unsigned w, struct now now)
 		if (s->has_dtls && s->dtls_worker == w) {
 			s->has_dtls = false;
 			event_of(t, s, EV_DTLS_DOWN, "worker_died");
+			/* The client would send into the dead channel until its
+			 * DPD; without its TLS connection it is back at once. */
+			if (s->has_tls && s->tls_worker != w) {
+				close_tls(t, s, NULL);
+				session_move(t, s, MOVE_LOST, &(struct cause){ .now = now });
+			}
 		}
 		if (s->has_tls && s->tls_worker == w) {
 			s->has_tls = false;

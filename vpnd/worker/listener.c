@@ -21,6 +21,10 @@ on_tcp(uv_poll_t *poll, int status, int events)
 		socklen_t n = sizeof(ss);
 		int fd = accept4(l->tcp, (struct sockaddr *)&ss, &n,
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0 && errno == EINVAL) {
+			uv_poll_stop(poll); /* the parent closed the door */
+			return;
+		}
 		if (fd < 0) {
 			if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
 				log_limited(LOG_L_ERR, 0, "accept: %s",

@@ -564,6 +564,14 @@ write_parameters(struct conn *c, struct wr *w, const struct ipc_tunnel_grant *m)
 		a.split_dns = &suffix;
 		a.n_split_dns = 1;
 	}
+	if (cfg->routing == ROUTING_EXCLUDE && q->platform == PLATFORM_ANDROID) {
+		/* R116: this client takes no excludes; a full tunnel is the safe side. */
+		a.routing = ROUTING_FULL;
+		a.n_route = 0;
+		a.local_lan = false;
+		worker_event(c->w, EV_OPTION_IGNORED, &c->source, m->user,
+		             "addressing.routing", "android: exclude is not supported");
+	}
 	memcpy(a.dtls_id, m->dtls_id, CONNECT_DTLS_ID);
 	connect_write_answer(w, &a);
 }

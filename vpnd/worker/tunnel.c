@@ -115,6 +115,7 @@ tunnel_take(struct worker *w, uint32_t slot, uint32_t gen, const struct ip_addr 
 		free(t);
 		return NULL;
 	}
+	t->w = w;
 	t->slot = slot;
 	t->gen = gen;
 	t->addr4 = *addr4;
@@ -156,6 +157,7 @@ tunnel_detach(struct conn *c, enum tunnel_end why)
 	t->conn = NULL;
 	struct ipc_tunnel_down m = { .slot = t->slot,
 				     .gen = t->gen,
+				     .conn = c->id,
 				     .why = (uint8_t)why };
 	peer_send(&w->session, IPC_tunnel_down, &m);
 	tunnel_drop_if_empty(w, t);
@@ -317,6 +319,7 @@ tunnel_report_all(struct worker *w)
 			continue;
 		t->report->slot = t->slot;
 		t->report->gen = t->gen;
+		t->report->conn = t->conn != NULL ? t->conn->id : 0;
 		t->report->has_tls = t->conn != NULL;
 		t->report->has_dtls = t->dchan != NULL;
 		t->report->mtu = t->mtu;
