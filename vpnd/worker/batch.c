@@ -313,9 +313,9 @@ path_eq(const struct batch_path *a, const struct batch_path *b)
 static unsigned
 path_hash(const struct batch_path *path)
 {
-	uint32_t w[4];
+	uint32_t w[4] = { 0 };
 
-	memcpy(w, path->peer.b, sizeof(w));
+	memcpy(w, path->peer.b, path->peer.family == 4 ? 4 : 16);
 	uint32_t h = (w[0] ^ w[1] ^ w[2] ^ w[3]) + path->peer.port * 0x9e3779b1u;
 	return (h * 0x85ebca6bu) >> 24;
 }
