@@ -153,11 +153,11 @@ uint8_t *
 dchan_slot(struct dchan *d)
 {
 	struct listener *l = &d->w->listener[d->listener];
-	uint8_t *slot = batch_tx_slot(l->tx);
+	uint8_t *slot = batch_tx_slot(l->tx, &d->path);
 
 	if (slot == NULL) {
 		batch_tx_flush(l->tx, l->udp);
-		slot = batch_tx_slot(l->tx);
+		slot = batch_tx_slot(l->tx, &d->path);
 	}
 	return slot;
 }
@@ -172,7 +172,7 @@ dchan_send(struct dchan *d, uint8_t *slot, size_t n)
 	int rc = record_seal(&d->tx, slot + RECORD_HEADROOM, n, &total);
 
 	if (rc == 0)
-		batch_tx_push(l->tx, slot, total, &d->path, d->tunnel->slot);
+		batch_tx_push(l->tx, slot, total, 0, d->tunnel->slot);
 	return rc;
 }
 

@@ -43,7 +43,7 @@ demux_readable(struct listener *l)
 		int n = batch_rx_read(l->w->rx, l->udp, &list);
 		for (int k = 0; k < n && l->is_open; k++)
 			one_datagram(l, &list[k]);
-		if (n < (int)BATCH_SLOTS)
+		if (n < 0 || !batch_rx_more(l->w->rx))
 			return;
 	}
 }
