@@ -318,7 +318,7 @@ static void
 tunnel_of_elsewhere(struct tunnel *t, const uint8_t sid[IPC_SID], uint16_t mtu,
                     uint8_t platform, const char *token)
 {
-	memcpy(&t->sid32, sid, sizeof(t->sid32));
+	t->sid32 = tunnel_sid32(sid);
 	t->mtu = mtu;
 	t->dpd_s = auth_platform_is_mobile(platform) ? t->w->cfg->dpd_mobile_s
 	                                             : t->w->cfg->dpd_s;

@@ -587,7 +587,7 @@ make_tunnel(struct conn *c, const struct ipc_tunnel_grant *m)
 
 	if (t == NULL)
 		return E_NOMEM;
-	memcpy(&t->sid32, m->sid, sizeof(t->sid32));
+	t->sid32 = tunnel_sid32(m->sid);
 	t->mtu = l->ask->mtu;
 	t->dpd_s = dpd_of(w->cfg, &l->connect);
 	free(t->user);

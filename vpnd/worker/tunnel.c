@@ -4,6 +4,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "common/rd.h"
 #include "vpnd/worker/cstp.h"
 #include "vpnd/worker/inner.h"
 
@@ -17,6 +18,14 @@ static struct in6_addr
 inner_key(const struct ip_addr *a)
 {
 	return a->family == 4 ? inner_mapped(ip_v4(a)) : ip_v6(a);
+}
+
+uint32_t
+tunnel_sid32(const uint8_t sid[IPC_SID])
+{
+	struct rd r = rd_open(span_of(sid, IPC_SID));
+
+	return rd_u32(&r);
 }
 
 struct counters *

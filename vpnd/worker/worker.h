@@ -270,6 +270,8 @@ void tunnel_feed(struct conn *c, struct span in);
 void tunnel_tick(struct conn *c);
 void tunnel_on_close(struct worker *w, const struct ipc_tunnel_close *m);
 void tunnel_report_all(struct worker *w);
+/* The id that every process's log lines carry: the first four bytes as hex. */
+uint32_t tunnel_sid32(const uint8_t sid[IPC_SID]);
 struct counters *tunnel_counters(struct worker *w, const struct tunnel *t);
 
 /* chan_dtls.c */
