@@ -102,8 +102,8 @@ draft_explain(struct ctl *c, struct args *a)
 {
 	if (!args_end(c, a, 0, 0))
 		return CTL_USAGE;
-	return run_vpnd((const char *const[]){ c->is_json ? "--explain-json" : "--explain",
-	                                       NULL });
+	return run_vpnd((const char *const[]){
+		c->is_json ? "--explain-json" : "--explain", NULL });
 }
 
 int
@@ -127,8 +127,10 @@ draft_diff(struct ctl *c, struct args *a)
 		return rc;
 	const char *text = json_string_value(json_object_get(answer, "text"));
 	int fd = memfd_create("running", 0); /* vpnd inherits it */
-	if (fd < 0 || (text && write(fd, text, strlen(text)) != (ssize_t)strlen(text))) {
-		ctl_complain("cannot hold the running configuration: %s", strerror(errno));
+	if (fd < 0 ||
+	    (text && write(fd, text, strlen(text)) != (ssize_t)strlen(text))) {
+		ctl_complain("cannot hold the running configuration: %s",
+			     strerror(errno));
 		rc = CTL_REFUSED;
 	} else {
 		snprintf(running, sizeof(running), "/proc/self/fd/%d", fd);

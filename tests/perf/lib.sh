@@ -131,6 +131,8 @@ vpnd_start() {
 	  dpd = 30
 	}
 	END
+	# ocserv leaves masquerading to the administrator; so nobody masquerades here.
+	echo 'wan wan1 { nat = false }' >"$PERF/vpnd/node.conf"
 	"$TANDEM_BIN/vpnd" -f "$PERF/vpnd/conf" -n "$PERF/vpnd/node.conf" \
 		-s "$PERF/vpnd/state" -r "$PERF/vpnd/run" >"$PERF/vpnd/log" 2>&1 &
 	SERVER_PID=$!

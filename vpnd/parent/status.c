@@ -64,7 +64,7 @@ status_write(struct parent *p, struct ipc_status_text *m)
 			  processes(p), "listeners", listeners(p), "tun", tuns(p),
 			  "certificate", "source", source[p->cert.source], "not_after",
 			  p->cert.not_after, "key", p->cert.is_rsa ? "RSA" : "ECDSA",
-			  "generation", (int)p->cert.generation, "offload", "plain");
+			  "generation", (int)p->cert.generation, "offload", p->tun[0].offload);
 	size_t n = o != NULL ? json_dumpb(o, (char *)m->json.p, sizeof(m->json.p),
 					  JSON_COMPACT)
 			     : 0;

@@ -27,6 +27,7 @@ enum {
 	HELLO_WAIT_MS = 3000,
 	COOKIE_ABOVE = 64, /* unfinished handshakes; then hellos need a cookie */
 	STRAYS_PER_S = 200,
+	STRAYS_ASKED_PER_S = 50, /* other workers, by way of session */
 	STRAY_CANDIDATES = 8,
 	DTLS_UDP_MTU = 1400, /* of handshake datagrams */
 };
@@ -92,11 +93,13 @@ dchan_free(struct dchan *d)
 
 	w->dchan[d->index] = NULL;
 	w->n_dchan--;
+	d->tunnel->n_dchans--;
 	if (d->state == DCHAN_HANDSHAKE)
 		w->n_handshakes--;
 	dtls_free(d->hs);
 	record_tx_free(&d->tx);
 	record_rx_free(&d->rx);
+	OPENSSL_cleanse(&d->keys, sizeof(d->keys));
 	free(d);
 }
 
@@ -151,17 +154,17 @@ uint8_t *
 dchan_slot(struct dchan *d)
 {
 	struct listener *l = &d->w->listener[d->listener];
-	uint8_t *slot = batch_tx_slot(l->tx);
+	uint8_t *slot = batch_tx_slot(l->tx, &d->path);
 
 	if (slot == NULL) {
 		batch_tx_flush(l->tx, l->udp);
-		slot = batch_tx_slot(l->tx);
+		slot = batch_tx_slot(l->tx, &d->path);
 	}
 	return slot;
 }
 
 int
-dchan_send(struct dchan *d, uint8_t *slot, size_t n)
+dchan_send(struct dchan *d, uint8_t *slot, size_t n, uint8_t tos)
 {
 	struct listener *l = &d->w->listener[d->listener];
 	size_t total;
@@ -170,7 +173,7 @@ dchan_send(struct dchan *d, uint8_t *slot, size_t n)
 	int rc = record_seal(&d->tx, slot + RECORD_HEADROOM, n, &total);
 
 	if (rc == 0)
-		batch_tx_push(l->tx, slot, total, &d->path, d->tunnel->slot);
+		batch_tx_push(l->tx, slot, total, tos, d->tunnel->slot);
 	return rc;
 }
 
@@ -304,9 +307,23 @@ dchan_new(struct worker *w, struct tunnel *t, const struct hello_wait *h)
 		w->dchan_next = k + 1;
 		w->n_dchan++;
 		w->n_handshakes++;
+	t->n_dchans++;
 		return d;
 	}
 	return NULL;
+}
+
+/* A tunnel whose TLS channel is another worker's. */
+static void
+tunnel_of_elsewhere(struct tunnel *t, const uint8_t sid[IPC_SID], uint16_t mtu,
+                    uint8_t platform, const char *token)
+{
+	t->sid32 = tunnel_sid32(sid);
+	t->mtu = mtu;
+	t->dpd_s = auth_platform_is_mobile(platform) ? t->w->cfg->dpd_mobile_s
+	                                             : t->w->cfg->dpd_s;
+	t->report->platform = platform;
+	snprintf(t->report->token, sizeof(t->report->token), "%s", token);
 }
 
 static void
@@ -321,14 +338,8 @@ start_handshake(struct worker *w, const struct hello_wait *h,
 			tunnel_drop_if_empty(w, t);
 		return;
 	}
-	if (t->conn == NULL) { /* the TLS channel is another worker's */
-		memcpy(&t->sid32, m->sid, sizeof(t->sid32));
-		t->mtu = m->mtu;
-		t->dpd_s = auth_platform_is_mobile(m->platform) ? w->cfg->dpd_mobile_s
-								: w->cfg->dpd_s;
-		t->report->platform = m->platform;
-		snprintf(t->report->token, sizeof(t->report->token), "%s", m->token);
-	}
+	if (t->conn == NULL)
+		tunnel_of_elsewhere(t, m->sid, m->mtu, m->platform, m->token);
 	t->report->dtls_mode = m->mode;
 	t->report->dtls_cipher = m->cipher;
 	memcpy(t->report->dtls_secret, m->secret, IPC_DTLS_SECRET);
@@ -369,7 +380,7 @@ dchan_on_secret(struct worker *w, const struct ipc_dtls_secret *m)
 static void
 become_keyed(struct dchan *d)
 {
-	if (dtls_keys(d->hs, &d->tx, &d->rx) < 0) {
+	if (dtls_material(d->hs, &d->keys) < 0 || dtls_keys(d->hs, &d->tx, &d->rx) < 0) {
 		dchan_close(d, "no keys", false);
 		return;
 	}
@@ -400,7 +411,8 @@ become_open(struct dchan *d)
 	struct tunnel *t = d->tunnel;
 
 	d->state = DCHAN_OPEN;
-	dtls_settle(d->hs); /* the peer has our Finished: memory back */
+	/* The peer has our Finished: the handshake's memory is not needed. */
+	dtls_settle(d->hs);
 	if (d->is_successor) {
 		struct dchan *old = dchan_by_peer(w, &d->path.peer);
 		d->is_successor = false;
@@ -434,7 +446,7 @@ answer(struct dchan *d, enum cstp_type type, struct span body)
 	slot[RECORD_HEADROOM] = type;
 	if (body.n > 0)
 		memcpy(slot + RECORD_HEADROOM + 1, body.p, body.n);
-	dchan_send(d, slot, body.n + 1);
+	dchan_send(d, slot, body.n + 1, 0);
 }
 
 /* A packet as large as this one came through: the path carries it, and so it
@@ -453,13 +465,13 @@ learn_mtu(struct dchan *d, size_t inner)
 
 /* One verified text. False when the channel is gone. */
 static bool
-take_text(struct dchan *d, struct span text)
+take_text(struct dchan *d, struct span text, uint8_t tos)
 {
 	if (text.n == 0)
 		return true;
 	struct span body = { text.p + 1, text.n - 1 };
 	switch (text.p[0]) {
-	case CSTP_DATA: uplink_packet(d->w, d->tunnel, body, true); return true;
+	case CSTP_DATA: uplink_packet(d->w, d->tunnel, body, tos, true); return true;
 	case CSTP_DPD_REQ:
 		/* The whole body back: clients measure the path with it. */
 		answer(d, CSTP_DPD_RESP, body);
@@ -473,7 +485,7 @@ take_text(struct dchan *d, struct span text)
 }
 
 static bool
-take_record(struct dchan *d, uint8_t *p, size_t n)
+take_record(struct dchan *d, uint8_t *p, size_t n, uint8_t tos)
 {
 	struct span text;
 	uint8_t type;
@@ -487,12 +499,12 @@ take_record(struct dchan *d, uint8_t *p, size_t n)
 		dchan_close(d, "close_notify", true);
 		return false;
 	}
-	return take_text(d, text);
+	return take_text(d, text, tos);
 }
 
 /* Does the record open under the successor's keys? Tried on a copy. */
 static bool
-successor_takes(struct dchan *s, const uint8_t *p, size_t n)
+successor_takes(struct dchan *s, const uint8_t *p, size_t n, uint8_t tos)
 {
 	struct span text;
 	uint8_t type;
@@ -504,12 +516,14 @@ successor_takes(struct dchan *s, const uint8_t *p, size_t n)
 		return false;
 	s->heard_ms = s->w->now_ms;
 	become_open(s);
-	take_text(s, text);
+	take_text(s, text, tos);
+	uplink_flush(s->w); /* it lies in w->text */
 	return true;
 }
 
 void
-dchan_datagram(struct dchan *d, const struct ip_addr *local, uint8_t *p, size_t n)
+dchan_datagram(struct dchan *d, const struct ip_addr *local, uint8_t *p, size_t n,
+               uint8_t tos)
 {
 	struct worker *w = d->w;
 	struct ip_addr peer = d->path.peer;
@@ -524,49 +538,165 @@ dchan_datagram(struct dchan *d, const struct ip_addr *local, uint8_t *p, size_t 
 		if (h.type == RECORD_CCS || h.type == RECORD_HANDSHAKE)
 			feed_handshake(s != NULL ? s : d, span_of(p + at, h.total));
 		else if (h.epoch == 1 && s != NULL &&
-			 successor_takes(s, p + at, h.total))
+			 successor_takes(s, p + at, h.total, tos))
 			continue;
-		else if (h.epoch == 1 && !take_record(d, p + at, h.total))
+		else if (h.epoch == 1 && !take_record(d, p + at, h.total, tos))
 			return;
 	}
 }
 
 /* RFC 6347 has no connection ids here: a client whose NAT gave it a new port is
- * known by its keys alone. Only sessions last seen at the same address are tried,
- * few of them, and a higher record number than ever seen must come with it. */
-void
-dchan_adopt(struct worker *w, unsigned listener, const struct batch_path *path,
-	    struct span datagram)
+ * known by its keys alone. Only channels last seen at the same host are tried,
+ * few of them, and a higher record number than ever seen must come with it. The
+ * text that opened lies in w->text. */
+static struct dchan *
+whose(struct worker *w, const struct ip_addr *peer, struct span datagram,
+      struct span *text)
 {
 	struct record_head h;
 	unsigned tried = 0;
 
 	if (record_peek(datagram, &h) < 0 || h.epoch != 1 || h.type != RECORD_DATA ||
 	    datagram.n > RECV_BYTES)
-		return;
+		return NULL;
 	for (uint32_t i = 0; i < WORKER_DCHANS && tried < STRAY_CANDIDATES; i++) {
 		struct dchan *d = w->dchan[i];
-		if (d == NULL || d->state != DCHAN_OPEN ||
-		    !ip_same_host(&d->path.peer, &path->peer) ||
-		    h.seq <= record_rx_top(&d->rx))
-			continue;
-		if (++w->strays > STRAYS_PER_S)
-			return;
-		tried++;
-		struct span text;
 		uint8_t type;
-		memcpy(w->text, datagram.p, h.total);
-		if (record_open(&d->rx, w->text, h.total, &type, &text) < 0)
+		if (d == NULL || d->state != DCHAN_OPEN ||
+		    !ip_same_host(&d->path.peer, peer) || h.seq <= record_rx_top(&d->rx))
 			continue;
-		forget_peer(d);
-		d->path = *path;
-		d->listener = listener;
-		d->heard_ms = w->now_ms;
-		remember_peer(d);
-		log_info(d->tunnel->sid32, "dtls peer moved to another port");
-		take_text(d, text);
+		tried++;
+		memcpy(w->text, datagram.p, h.total);
+		if (record_open(&d->rx, w->text, h.total, &type, text) == 0)
+			return d;
+	}
+	return NULL;
+}
+
+static void
+move_here(struct dchan *d, unsigned listener, const struct batch_path *path)
+{
+	forget_peer(d);
+	d->path = *path;
+	d->listener = listener;
+	d->heard_ms = d->w->now_ms;
+	remember_peer(d);
+	log_info(d->tunnel->sid32, "dtls peer moved to another port");
+}
+
+/* None of ours: the kernel may have moved the client to our socket from another
+ * worker's. */
+static void
+ask_others(struct worker *w, unsigned listener, const struct batch_path *path,
+           struct span datagram)
+{
+	struct ipc_dtls_stray m = { .worker = (uint8_t)w->index,
+		                    .wan = w->listener[listener].wan,
+		                    .peer = path->peer,
+		                    .local = path->local };
+
+	if (datagram.n > sizeof(m.datagram.p))
+		return;
+	memcpy(m.datagram.p, datagram.p, datagram.n);
+	m.datagram.n = (uint32_t)datagram.n;
+	peer_send(&w->session, IPC_dtls_stray, &m);
+}
+
+void
+dchan_adopt(struct worker *w, unsigned listener, const struct batch_path *path,
+            struct span datagram)
+{
+	struct record_head h;
+	struct span text;
+
+	if (record_peek(datagram, &h) < 0 || h.epoch != 1 || h.type != RECORD_DATA ||
+	    w->strays >= STRAYS_PER_S)
+		return;
+	w->strays++;
+	struct dchan *d = whose(w, &path->peer, datagram, &text);
+	if (d != NULL) {
+		move_here(d, listener, path);
+		take_text(d, text, 0);
+		uplink_flush(w); /* it lies in w->text */
+	} else if (w->asked < STRAYS_ASKED_PER_S) {
+		w->asked++;
+		ask_others(w, listener, path, datagram);
+	}
+}
+
+void
+dchan_on_try(struct worker *w, const struct ipc_dtls_try *m)
+{
+	struct span text;
+	struct dchan *d = whose(w, &m->peer, span_of(m->datagram.p, m->datagram.n), &text);
+
+	if (d == NULL || d != d->tunnel->dchan)
+		return;
+	struct ipc_dtls_give give = { .worker = m->worker,
+		                      .wan = m->wan,
+		                      .peer = m->peer,
+		                      .local = m->local,
+		                      .slot = d->tunnel->slot,
+		                      .gen = d->tunnel->gen,
+		                      .cipher = d->cipher,
+		                      .tx_seq = d->tx.seq,
+		                      .rx_top = record_rx_top(&d->rx) };
+	memcpy(give.dtls_id, d->id, IPC_DTLS_ID);
+	record_material_write(&d->keys, give.material);
+	if (text.n > 0 && text.p[0] == CSTP_DATA)
+		uplink_packet(w, d->tunnel, span_of(text.p + 1, text.n - 1), 0, true);
+	uplink_flush(w);
+	peer_send(&w->session, IPC_dtls_give, &give);
+	OPENSSL_cleanse(&give, sizeof(give));
+	dchan_close(d, "moved to another worker", false);
+}
+
+static int
+listener_for(const struct worker *w, uint8_t wan, uint8_t family)
+{
+	for (int i = 0; i < WORKER_LISTENERS; i++)
+		if (w->listener[i].is_open && w->listener[i].wan == wan &&
+		    w->listener[i].family == family)
+			return i;
+	return -1;
+}
+
+void
+dchan_on_take(struct worker *w, const struct ipc_dtls_take *m)
+{
+	struct record_material keys;
+	struct hello_wait h = { .path = { .peer = m->peer, .local = m->local } };
+	int listener = listener_for(w, m->wan, m->peer.family);
+
+	if (listener < 0 || record_material_read(m->material, &keys) < 0)
+		return;
+	struct tunnel *t = tunnel_take(w, m->slot, m->gen, &m->addr4, &m->addr6);
+	if (t == NULL)
+		return;
+	if (t->conn == NULL)
+		tunnel_of_elsewhere(t, m->sid, m->mtu, m->platform, m->token);
+	h.listener = (unsigned)listener;
+	memcpy(h.id, m->dtls_id, IPC_DTLS_ID);
+	struct dchan *d = dchan_new(w, t, &h);
+	if (d == NULL) {
+		tunnel_drop_if_empty(w, t);
 		return;
 	}
+	d->keys = keys;
+	d->cipher = m->cipher;
+	if (record_resume(&d->tx, &d->rx, &keys, m->tx_seq, m->rx_top) < 0) {
+		dchan_close(d, "no keys", false);
+		return;
+	}
+	OPENSSL_cleanse(&keys, sizeof(keys));
+	w->n_handshakes--;
+	d->state = DCHAN_OPEN;
+	struct dchan *before = t->dchan;
+	t->dchan = d;
+	if (before != NULL)
+		dchan_close(before, "replaced", false);
+	remember_peer(d);
+	log_info(t->sid32, "dtls peer moved here from another worker");
 }
 
 void
@@ -607,7 +737,7 @@ tick(struct dchan *d)
 void
 dchan_tick(struct worker *w)
 {
-	w->strays = 0;
+	w->strays = w->asked = 0;
 	if (w->n_dchan == 0)
 		return;
 	for (uint32_t i = 0; i < WORKER_DCHANS; i++)

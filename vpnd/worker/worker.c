@@ -8,6 +8,7 @@
 #include "common/proc.h"
 #include "vpnd/ipc/child.h"
 #include "vpnd/worker/profile.h"
+#include "vpnd/worker/split.h"
 
 #include <openssl/rand.h>
 #include <stdlib.h>
@@ -195,6 +196,9 @@ on_tun_fd(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 	if (w->tun >= 0)
 		log_fatal("a second TUN device");
 	w->tun = fds[0];
+	w->has_vnet = m->tun.has_vnet;
+	if (uplink_init(w, m->tun.kinds) < 0)
+		log_fatal("no memory");
 	if (uv_poll_init(&w->loop, &w->poll_tun, w->tun) < 0)
 		log_fatal("TUN device cannot be watched");
 	w->poll_tun.data = w;
@@ -337,6 +341,18 @@ on_dtls_secret(void *arg, struct peer *from, const union ipc_body *m, const int 
 }
 
 static void
+on_dtls_try(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	dchan_on_try(arg, &m->dtls_try);
+}
+
+static void
+on_dtls_take(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	dchan_on_take(arg, &m->dtls_take);
+}
+
+static void
 on_dtls_drop(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 {
 	dchan_on_drop(arg, &m->dtls_drop);
@@ -350,6 +366,8 @@ static const peer_handler from_session[IPC_TYPES] = {
 	[IPC_token_issued] = on_token_issued, [IPC_token_checked] = on_token_checked,
 	[IPC_tunnel_grant] = on_tunnel_grant, [IPC_tunnel_close] = on_tunnel_close,
 	[IPC_dtls_secret] = on_dtls_secret,   [IPC_dtls_drop] = on_dtls_drop,
+	[IPC_dtls_try] = on_dtls_try,
+	[IPC_dtls_take] = on_dtls_take,
 };
 
 static void
@@ -402,7 +420,8 @@ worker_main(const struct child *c)
 	w.recv = malloc(RECV_BYTES);
 	w.plain = malloc(RECV_BYTES);
 	w.text = malloc(RECV_BYTES);
-	if (w.recv == NULL || w.plain == NULL || w.text == NULL ||
+	w.read = malloc(SPLIT_READ_MAX);
+	if (w.recv == NULL || w.plain == NULL || w.text == NULL || w.read == NULL ||
 	    uv_loop_init(&w.loop) < 0)
 		log_fatal("no memory");
 	w.loop.data = &w;
