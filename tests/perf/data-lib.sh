@@ -121,13 +121,16 @@ client_stop() {
 # ---- traffic ----
 
 # Runs iperf3 in the client and sets cpu, bytes, packets (got), lost, seconds.
-# A first attempt may find iperf3's server still busy with the run before.
+# A first attempt may find iperf3's server still busy with the run before. TCP runs
+# with cubic, Linux's own default: bbr, where a distribution has chosen it, paces by
+# timers in the middle of the server's system calls and sends on through any loss.
 iperf_run() { # SECONDS OPTIONS...
-	local before after json=$PERF/iperf.json s=$1 try
+	local before after json=$PERF/iperf.json s=$1 try cc="-C ${CC:-cubic}"
 	shift
+	[[ " $* " != *" -u "* ]] || cc=
 	for try in 1 2 3; do
 		before=$(tree_cpu_s)
-		in_client timeout $((s + 10)) iperf3 -c $LAN -p $IPERF_PORT -t "$s" -J "$@" \
+		in_client timeout $((s + 10)) iperf3 -c $LAN -p $IPERF_PORT -t "$s" -J $cc "$@" \
 			>"$json" 2>/dev/null
 		after=$(tree_cpu_s)
 		cpu=$(calc %.4f "$after - $before")
