@@ -16,7 +16,8 @@ wire_open(struct wr *w, const uint8_t pair[WIRE_PAIR], const struct wire_head *h
 {
 	wr_put(w, magic);
 	wr_u8(w, WIRE_VERSION);
-	wr_u24(w, 0);
+	wr_u8(w, h->flags);
+	wr_u16(w, 0);
 	wr_bytes(w, pair, WIRE_PAIR);
 	wr_u8(w, (uint8_t)h->node.n);
 	wr_put(w, h->node);
@@ -54,7 +55,8 @@ wire_check(struct span batch, const uint8_t pair[WIRE_PAIR], const uint8_t key[W
 	/* Before the rest: another version may lay it out otherwise. */
 	if (rd_u8(&r) != WIRE_VERSION)
 		return rd_short(&r) ? E_PROTO : E_STALE;
-	(void)rd_u24(&r);
+	h->flags = rd_u8(&r);
+	(void)rd_u16(&r);
 	struct span theirs = rd_take(&r, WIRE_PAIR);
 	if (!rd_short(&r) && memcmp(theirs.p, pair, WIRE_PAIR) != 0)
 		return E_NOENT;

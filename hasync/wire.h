@@ -3,7 +3,7 @@
  *
  * One CPG message is a batch:
  *
- *   "TDHA" | version 8 | 0 24 | pair id 16 bytes | node (length 8) |
+ *   "TDHA" | version 8 | flags 8 | 0 16 | pair id 16 bytes | node (length 8) |
  *   incarnation 64 | seq 64 | items ... | HMAC-SHA256 over all before
  *
  * The key is derived from the pair key. incarnation is random per start of hasync;
@@ -37,7 +37,7 @@ enum {
 #define WIRE_ITEM_MAX (CLUSTER_OBJECT_MAX + 1024u)
 
 enum wire_type {
-	WIRE_HELLO = 1, /* I am here; bytes = state. flags: PRIMARY */
+	WIRE_HELLO = 1, /* I am here; bytes = state. flag FIRST: tell me yours too */
 	WIRE_DIGEST,    /* name, generation, sha, writer, flags (class WHOLE or SET) */
 	WIRE_DIGEST_END,
 	WIRE_SYNC_END, /* I have sent all that you lack */
@@ -56,6 +56,7 @@ enum wire_type {
 enum wire_flag { WIRE_REMOVED = 1, WIRE_SOLO = 2, WIRE_FIRST = 4, WIRE_PRIMARY = 8 };
 
 struct wire_head {
+	uint8_t flags; /* WIRE_PRIMARY: the sender takes itself for the primary */
 	struct span node;
 	uint64_t incarnation, seq;
 };
