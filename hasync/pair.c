@@ -816,6 +816,13 @@ is_owned_by(struct span name, const char *node)
 	       memcmp(name.p + name.n - n, node, n) == 0;
 }
 
+/* node/NODE is written from the states, nowhere else. */
+static bool
+is_state_name(struct span name)
+{
+	return name.n > 5 && memcmp(name.p, "node/", 5) == 0;
+}
+
 static int
 own_bytes(struct pair *p, struct span name, struct span bytes, const char *writer)
 {
@@ -837,7 +844,7 @@ deliver_own_of(struct pair *p, struct member *m, const struct wire_item *i)
 	enum cluster_class class = cluster_class(i->name);
 	struct object *o;
 
-	if (m->is_self || !is_owned_by(i->name, m->name))
+	if (m->is_self || !is_owned_by(i->name, m->name) || is_state_name(i->name))
 		return;
 	if (i->type == WIRE_OWN && class == CLUSTER_OWN)
 		own_bytes(p, i->name, i->bytes, m->name);
@@ -1307,7 +1314,7 @@ pair_own_put(struct pair *p, struct span name, struct span bytes)
 	struct wire_item i = { .type = WIRE_OWN_SET, .name = name, .bytes = bytes };
 	struct object *o;
 
-	if (!is_owned_by(name, p->c.node))
+	if (!is_owned_by(name, p->c.node) || is_state_name(name))
 		return CLUSTER_INVALID;
 	if (class == CLUSTER_OWN) {
 		int k = own_bytes(p, name, bytes, p->c.node);
