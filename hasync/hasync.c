@@ -524,7 +524,9 @@ main(int argc, char **argv)
 	uv_loop_init(&h->loop);
 	int rc = start(h, state, run);
 	if (rc < 0) {
-		log_err(0, "cannot start: %s", err_text(rc));
+		log_err(0, "cannot start: %s",
+			rc == -EWOULDBLOCK ? "another hasync uses this state folder" :
+					     err_text(rc));
 		return EXIT_OSERR;
 	}
 	log_info(0, "started node=%s peer=%s role=%s", h->conf.pair.node,

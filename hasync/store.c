@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -327,7 +328,7 @@ load_one(struct store *s, const char *file, uint64_t now_s)
 static int
 load(struct store *s, uint64_t now_s)
 {
-	int fd = dup(s->dir_fd), rc = 0;
+	int fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
 
@@ -342,6 +343,13 @@ load(struct store *s, uint64_t now_s)
 	}
 	closedir(d);
 	return rc;
+}
+
+/* Two writers in one folder would undo each other. Held as long as the descriptor. */
+static int
+lock(const struct store *s)
+{
+	return flock(s->dir_fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 }
 
 /* The folder and those above it. */
@@ -379,7 +387,9 @@ store_open(struct store **out, uv_loop_t *loop, const char *folder, uint64_t now
 	s->loop = loop;
 	s->last = &s->first;
 	s->dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	rc = s->dir_fd < 0 ? -errno : load(s, now_s);
+	rc = s->dir_fd < 0 ? -errno : lock(s);
+	if (rc == 0)
+		rc = load(s, now_s);
 	if (rc < 0) {
 		store_free(s);
 		return rc;

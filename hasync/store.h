@@ -26,7 +26,8 @@ struct store_handlers {
 			 const char *file);
 };
 
-/* Loads all there is. now_s: wall clock. The folder is made if need be. */
+/* Loads all there is. now_s: wall clock. The folder is made if need
+ * be. -EAGAIN: another hasync uses it. */
 int store_open(struct store **out, uv_loop_t *loop, const char *folder, uint64_t now_s,
 	       const struct store_handlers *h, void *arg);
 /* Waits for the disk; on_durable is not called any more. */

@@ -243,3 +243,109 @@ corosync-keygen -l -s 128 -k $LAB/authkey > /dev/null
 head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > $LAB/pair.key
 hp_net && node_up a && node_up b || { echo "Bail out! no lab"; exit 99; }
 for n in a b; do coro_conf $n; ha_conf $n; done
+
+# ---- keepalived ----
+
+ka_conf() { # NODE
+	local n=$1 own=11 other=12 prio=201 seg net v6 id=51
+	[ $n = a ] || { own=12; other=11; prio=200; }
+	{
+		cat <<-END
+		global_defs {
+		  router_id $n
+		  vrrp_version 3
+		  vrrp_garp_master_delay 1
+		  vrrp_garp_master_repeat 3
+		  vrrp_garp_master_refresh 10
+		  vrrp_skip_check_adv_addr
+		  enable_script_security
+		  script_user root
+		  vrrp_notify_fifo /run/tandem/vrrp.fifo
+		  fifo_write_vrrp_states_on_reload
+		}
+		vrrp_track_file role {
+		  file "/run/tandem/role"
+		  weight 1
+		}
+		vrrp_track_file vpnd {
+		  file "/run/tandem/vpnd.bad"
+		  weight -100
+		}
+		vrrp_track_file hold {
+		  file "/run/tandem/hold"
+		  weight 0
+		}
+		vrrp_sync_group VG {
+		  group {
+		    wan1
+		    wan2
+		    lan
+		  }
+		  sync_group_tracking_weight
+		  track_file {
+		    role
+		    vpnd
+		    hold
+		  }
+		  track_interface {
+		    wan1 weight -60
+		    wan2 weight -60
+		    lan weight -60
+		  }
+		}
+		END
+		for seg in wan1:192.0.2:2001:db8:1 wan2:198.51.100:2001:db8:2 lan:10.10.0:fd00:10; do
+			v6=${seg#*:*:} net=${seg#*:} net=${net%%:*} seg=${seg%%:*}
+			cat <<-END
+			vrrp_instance $seg {
+			  state BACKUP
+			  interface $seg
+			  dont_track_primary
+			  virtual_router_id $id
+			  priority $prio
+			  advert_int 0.1
+			  unicast_src_ip $net.$own
+			  unicast_peer {
+			    $net.$other
+			  }
+			  virtual_ipaddress {
+			    $net.10/24 dev $seg
+			  }
+			  virtual_ipaddress_excluded {
+			    $v6::10/64 dev $seg
+			  }
+			}
+			END
+			id=$((id + 1))
+		done
+	} | in_node $n sh -c 'cat > /etc/keepalived/keepalived.conf'
+}
+HA_ROLES='keepalived {
+	fifo = "/run/tandem/vrrp.fifo"
+	pid_file = "/run/keepalived.pid"
+	track = "/run/tandem"
+	group = "VG"
+}
+link "wan1" {
+	interface = "wan1"
+	gateway = { "192.0.2.1" }
+	address = { "192.0.2.10/24", "2001:db8:1::10/64" }
+}
+link "wan2" {
+	interface = "wan2"
+	gateway = { "198.51.100.1", "2001:db8:2::1" }
+	address = { "198.51.100.10/24", "2001:db8:2::10/64" }
+}
+link "lan" {
+	interface = "lan"
+	wan = false
+	address = { "10.10.0.10/24", "fd00:10::10/64" }
+}'
+ka_up() {
+	in_node $1 sh -c "exec keepalived -P -G -D -l -n >> $LAB/$1.keepalived.log 2>&1" < /dev/null 3>&- &
+}
+ka_pids() { in_node $1 pidof keepalived; }
+holds() { [ "$(ip -n $1 -br -4 addr | grep -c '\.10/24')$(ip -n $1 -br -6 addr | grep -c '::10/64')" = $2$2 ]; }
+epoch() { info $1 'd["self"]["epoch"]'; }
+role() { info $1 'd["self"]["role"]'; }
+track() { in_node $1 cat /run/tandem/$2; }
