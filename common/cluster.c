@@ -357,7 +357,8 @@ on_written(uv_write_t *req, int status)
 }
 
 int
-cluster_call(struct cluster *c, const struct cluster_msg *m, cluster_done done, void *arg)
+cluster_call(struct cluster *c, const struct cluster_msg *m, cluster_done done,
+	     void *arg)
 {
 	struct cluster_msg k = *m;
 	size_t size = cluster_encoded_size(m);
@@ -503,7 +504,8 @@ cluster_ask(const char *path, const char *kind, const struct cluster_msg *m,
 	    int timeout_ms, struct cluster_msg *answer, uint8_t **buf)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct cluster_msg hello = { .type = CLUSTER_HELLO, .id = 1,
+	struct cluster_msg hello = { .type = CLUSTER_HELLO,
+				     .id = 1,
 				     .name = span_str(kind) };
 	struct cluster_msg k = *m;
 	int64_t deadline_ms = now_ms() + timeout_ms;

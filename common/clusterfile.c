@@ -75,7 +75,8 @@ clusterfile_decode(struct span in, struct clusterfile *f)
 	bool is_durable = f->class == CLUSTER_WHOLE || f->class == CLUSTER_SET;
 	if (memcmp(sha, f->sha, sizeof(sha)) != 0 || !is_durable || class != f->class ||
 	    !cluster_node_ok(f->writer) ||
-	    f->bytes.n > (f->class == CLUSTER_SET ? CLUSTER_SET_MAX : CLUSTER_OBJECT_MAX))
+	    f->bytes.n >
+		    (f->class == CLUSTER_SET ? CLUSTER_SET_MAX : CLUSTER_OBJECT_MAX))
 		return E_PROTO;
 	return 0;
 }

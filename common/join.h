@@ -17,7 +17,12 @@
 #include "common/pairkey.h"
 #include "common/span.h"
 
-enum { JOIN_PAIR = 16, JOIN_AUTHKEY_MAX = 4096, JOIN_TEXT_MAX = 4096, JOIN_MAX = 12288 };
+enum {
+	JOIN_PAIR = 16,
+	JOIN_AUTHKEY_MAX = 4096,
+	JOIN_TEXT_MAX = 4096,
+	JOIN_MAX = 12288
+};
 
 struct join {
 	uint8_t pair[JOIN_PAIR], key[PAIRKEY];

@@ -69,10 +69,10 @@ pairkey_save(const char *path, const uint8_t key[PAIRKEY])
 int
 pairkey_derive(const uint8_t key[PAIRKEY], const char *purpose, uint8_t out[PAIRKEY])
 {
-	return HMAC(EVP_sha256(), key, PAIRKEY, (const uint8_t *)purpose, strlen(purpose),
-		    out, NULL) == NULL ?
-		       E_TLS :
-		       0;
+	return HMAC(EVP_sha256(), key, PAIRKEY, (const uint8_t *)purpose,
+		    strlen(purpose), out, NULL) == NULL
+		       ? E_TLS
+		       : 0;
 }
 
 int
@@ -89,15 +89,14 @@ pairkey_seal(const uint8_t key[PAIRKEY], const char *object, struct span plain,
 	if (wr_full(&w))
 		rc = E_LIMIT;
 	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
-	if (rc == 0 &&
-	    (c == NULL || RAND_bytes(nonce, NONCE) != 1 ||
-	     EVP_EncryptInit_ex(c, EVP_aes_256_gcm(), NULL, k, nonce) != 1 ||
-	     EVP_EncryptUpdate(c, NULL, &len, (const uint8_t *)object,
-			       (int)strlen(object)) != 1 ||
-	     (plain.n > 0 &&
-	      EVP_EncryptUpdate(c, body, &len, plain.p, (int)plain.n) != 1) ||
-	     EVP_EncryptFinal_ex(c, body + plain.n, &len) != 1 ||
-	     EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, TAG, tag) != 1))
+	if (rc == 0 && (c == NULL || RAND_bytes(nonce, NONCE) != 1 ||
+			EVP_EncryptInit_ex(c, EVP_aes_256_gcm(), NULL, k, nonce) != 1 ||
+			EVP_EncryptUpdate(c, NULL, &len, (const uint8_t *)object,
+					  (int)strlen(object)) != 1 ||
+			(plain.n > 0 && EVP_EncryptUpdate(c, body, &len, plain.p,
+							  (int)plain.n) != 1) ||
+			EVP_EncryptFinal_ex(c, body + plain.n, &len) != 1 ||
+			EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, TAG, tag) != 1))
 		rc = E_TLS;
 	EVP_CIPHER_CTX_free(c);
 	OPENSSL_cleanse(k, sizeof(k));
@@ -116,7 +115,8 @@ pairkey_open(const uint8_t key[PAIRKEY], const char *object, struct span sealed,
 	if (!span_eq(rd_take(&r, magic.n), magic))
 		return E_AUTH;
 	struct span nonce = rd_take(&r, NONCE);
-	struct span body = rd_take(&r, rd_left(&r) < TAG ? SIZE_MAX : rd_left(&r) - TAG);
+	struct span body =
+		rd_take(&r, rd_left(&r) < TAG ? SIZE_MAX : rd_left(&r) - TAG);
 	rd_copy(&r, tag, sizeof(tag));
 	if (rd_short(&r))
 		return E_AUTH;
@@ -125,10 +125,12 @@ pairkey_open(const uint8_t key[PAIRKEY], const char *object, struct span sealed,
 	int rc = pairkey_derive(key, "seal", k);
 	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
 	if (rc == 0 &&
-	    (c == NULL || EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, k, nonce.p) != 1 ||
+	    (c == NULL ||
+	     EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, k, nonce.p) != 1 ||
 	     EVP_DecryptUpdate(c, NULL, &len, (const uint8_t *)object,
 			       (int)strlen(object)) != 1 ||
-	     (body.n > 0 && EVP_DecryptUpdate(c, out, &len, body.p, (int)body.n) != 1) ||
+	     (body.n > 0 &&
+	      EVP_DecryptUpdate(c, out, &len, body.p, (int)body.n) != 1) ||
 	     EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, TAG, tag) != 1))
 		rc = E_TLS;
 	if (rc == 0 && EVP_DecryptFinal_ex(c, out + body.n, &len) != 1)

@@ -21,7 +21,8 @@ int pairkey_make(uint8_t key[PAIRKEY]);
 int pairkey_save(const char *path, const uint8_t key[PAIRKEY]);
 
 /* A key for one purpose ("seal", "cpg") out of the pair key. */
-int pairkey_derive(const uint8_t key[PAIRKEY], const char *purpose, uint8_t out[PAIRKEY]);
+int pairkey_derive(const uint8_t key[PAIRKEY], const char *purpose,
+		   uint8_t out[PAIRKEY]);
 
 int pairkey_seal(const uint8_t key[PAIRKEY], const char *object, struct span plain,
 		 uint8_t *out, size_t cap, size_t *n);

@@ -33,10 +33,11 @@ static struct mistake *parse_mistake;
 static void
 on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
-	int k = snprintf(parse_mistake->text, parse_mistake->n, "%s:%d: ",
-			 cfg->filename ? cfg->filename : "", cfg->line);
+	int k = snprintf(parse_mistake->text, parse_mistake->n,
+			 "%s:%d: ", cfg->filename ? cfg->filename : "", cfg->line);
 	if (k > 0 && (size_t)k < parse_mistake->n)
-		vsnprintf(parse_mistake->text + k, parse_mistake->n - (size_t)k, fmt, ap);
+		vsnprintf(parse_mistake->text + k, parse_mistake->n - (size_t)k, fmt,
+			  ap);
 }
 
 static int
@@ -55,7 +56,8 @@ take_pair_id(struct conf *c, const char *text, struct mistake *m)
 		return wrong(m, "pair_id: needs %d hex digits", 2 * WIRE_PAIR);
 	for (size_t i = 0; i < WIRE_PAIR; i++) {
 		unsigned v;
-		if (!isxdigit((uint8_t)text[2 * i]) || !isxdigit((uint8_t)text[2 * i + 1]) ||
+		if (!isxdigit((uint8_t)text[2 * i]) ||
+		    !isxdigit((uint8_t)text[2 * i + 1]) ||
 		    sscanf(text + 2 * i, "%2x", &v) != 1)
 			return wrong(m, "pair_id: not hex");
 		c->pair.pair[i] = (uint8_t)v;
@@ -97,15 +99,16 @@ take_link(struct conf *c, cfg_t *s, struct mistake *m)
 	l->is_wan = cfg_getbool(s, "wan");
 	for (unsigned i = 0; i < cfg_size(s, "gateway"); i++)
 		if (l->n_gateways == CONF_ADDRS_MAX ||
-		    ip_parse(cfg_getnstr(s, "gateway", i), &l->gateways[l->n_gateways++]) < 0)
-			return wrong(m, "link \"%s\": gateway %s is not an address", l->name,
-				     cfg_getnstr(s, "gateway", i));
+		    ip_parse(cfg_getnstr(s, "gateway", i),
+			     &l->gateways[l->n_gateways++]) < 0)
+			return wrong(m, "link \"%s\": gateway %s is not an address",
+				     l->name, cfg_getnstr(s, "gateway", i));
 	for (unsigned i = 0; i < cfg_size(s, "address"); i++)
 		if (l->n_addresses == CONF_ADDRS_MAX ||
 		    take_address(&l->addresses[l->n_addresses++],
 				 cfg_getnstr(s, "address", i)) < 0)
-			return wrong(m, "link \"%s\": address %s needs ADDRESS/PREFIX", l->name,
-				     cfg_getnstr(s, "address", i));
+			return wrong(m, "link \"%s\": address %s needs ADDRESS/PREFIX",
+				     l->name, cfg_getnstr(s, "address", i));
 	c->n_links++;
 	return 0;
 }
@@ -201,13 +204,13 @@ conf_load(struct conf *c, const char *path, char *why, size_t n)
 			     CFG_BOOL("wan", cfg_true, CFGF_NONE),
 			     CFG_STR_LIST("gateway", "{}", CFGF_NONE),
 			     CFG_STR_LIST("address", "{}", CFGF_NONE), CFG_END() };
-	cfg_opt_t keepalived[] = {
-		CFG_STR("fifo", "/run/tandem/vrrp.fifo", CFGF_NONE),
-		CFG_STR("pid_file", "/run/keepalived.pid", CFGF_NONE),
-		CFG_STR("track", "/run/tandem", CFGF_NONE),
-		CFG_STR("group", "VG", CFGF_NONE), CFG_INT("grace_ms", 2000, CFGF_NONE),
-		CFG_END()
-	};
+	cfg_opt_t keepalived[] = { CFG_STR("fifo", "/run/tandem/vrrp.fifo", CFGF_NONE),
+				   CFG_STR("pid_file", "/run/keepalived.pid",
+					   CFGF_NONE),
+				   CFG_STR("track", "/run/tandem", CFGF_NONE),
+				   CFG_STR("group", "VG", CFGF_NONE),
+				   CFG_INT("grace_ms", 2000, CFGF_NONE),
+				   CFG_END() };
 	cfg_opt_t opts[] = { CFG_STR("node", "", CFGF_NONE),
 			     CFG_STR("role", "primary", CFGF_NONE),
 			     CFG_STR("peer", "", CFGF_NONE),
@@ -232,8 +235,8 @@ conf_load(struct conf *c, const char *path, char *why, size_t n)
 	if (rc == CFG_FILE_ERROR && errno == ENOENT)
 		rc = CFG_SUCCESS;
 	if (rc != CFG_SUCCESS)
-		rc = rc == CFG_FILE_ERROR ? wrong(&m, "%s: %s", path, strerror(errno)) :
-					    E_INVAL;
+		rc = rc == CFG_FILE_ERROR ? wrong(&m, "%s: %s", path, strerror(errno))
+					  : E_INVAL;
 	else
 		rc = take(c, cfg, &m);
 	cfg_free(cfg);

@@ -247,7 +247,8 @@ do_get(struct client *c, const struct cluster_msg *m)
 	if (!is_there(o)) {
 		answer(c, m->id,
 		       (struct cluster_msg){ .status = CLUSTER_NOENT,
-					     .generation = o == NULL ? 0 : o->generation });
+					     .generation =
+						     o == NULL ? 0 : o->generation });
 		return;
 	}
 	if (object_encode(o, &bytes, &n) < 0) {
@@ -446,7 +447,8 @@ on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 	memmove(c->buf, in.p, in.n);
 	c->n = in.n;
 	if (rc != E_AGAIN) {
-		log_limited(LOG_L_WARN, 0, "a client broke the protocol: connection closed");
+		log_limited(LOG_L_WARN, 0,
+			    "a client broke the protocol: connection closed");
 		client_close(c);
 	}
 }
@@ -489,7 +491,8 @@ on_connection(uv_stream_t *server, int status)
 		i++;
 	if (i == CONTROL_CLIENTS_MAX || !is_allowed(k, &c->pipe)) {
 		log_limited(LOG_L_WARN, 0, "connection refused: %s",
-			    i == CONTROL_CLIENTS_MAX ? "too many" : "not for this user");
+			    i == CONTROL_CLIENTS_MAX ? "too many"
+						     : "not for this user");
 		client_close(c);
 		return;
 	}

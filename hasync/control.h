@@ -16,7 +16,8 @@ struct control_handlers {
 	void (*get_info)(void *arg, struct wr *w);
 	/* Flags and epoch of a ROLE push; name and writer are filled in here. */
 	void (*get_role)(void *arg, uint8_t *flags, uint64_t *epoch);
-	enum cluster_status (*hold)(void *arg, struct span node, uint64_t ms, uint8_t flags);
+	enum cluster_status (*hold)(void *arg, struct span node, uint64_t ms,
+				    uint8_t flags);
 	/* vpnd's parent connected, beat (is_sick), or is gone. */
 	void (*on_vpnd)(void *arg, bool is_there, bool is_sick);
 };

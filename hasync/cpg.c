@@ -41,9 +41,10 @@ list(struct pair_member *to, const struct cpg_address *from, size_t n, uint32_t 
 	if (n > PAIR_NODES_MAX)
 		n = PAIR_NODES_MAX;
 	for (size_t i = 0; i < n; i++)
-		to[i] = (struct pair_member){ from[i].nodeid, from[i].pid,
-					      from[i].nodeid == self &&
-						      from[i].pid == (uint32_t)getpid() };
+		to[i] = (struct pair_member){
+			from[i].nodeid, from[i].pid,
+			from[i].nodeid == self && from[i].pid == (uint32_t)getpid()
+		};
 	return n;
 }
 

@@ -19,7 +19,8 @@ struct cpg_handlers {
 	void (*on_retry)(void *arg); /* what cpg_send refused may go now */
 };
 
-int cpg_open(struct cpg **out, uv_loop_t *loop, const struct cpg_handlers *h, void *arg);
+int cpg_open(struct cpg **out, uv_loop_t *loop, const struct cpg_handlers *h,
+	     void *arg);
 /* 0; E_AGAIN: on_retry follows; E_CLOSED: not joined, or lost (on_lost follows). */
 int cpg_send(struct cpg *, struct span m);
 /* Handles are closed by the loop; free after it has run dry. */

@@ -17,7 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EXIT_OK, EXIT_USAGE = 64, EXIT_SOFTWARE = 70, EXIT_OSERR = 71, EXIT_CONFIG = 78 };
+enum {
+	EXIT_OK,
+	EXIT_USAGE = 64,
+	EXIT_SOFTWARE = 70,
+	EXIT_OSERR = 71,
+	EXIT_CONFIG = 78
+};
 enum { TICK_MS = 100, LAST_MS = 300 };
 
 struct hasync {
@@ -66,8 +72,9 @@ json_text(struct wr *w, const char *s)
 static bool
 is_serious(const char *event)
 {
-	static const char *const list[] = { "peer_refused", "clock_difference", "store_io",
-					    "store_damaged", "store_conflict" };
+	static const char *const list[] = { "peer_refused", "clock_difference",
+					    "store_io", "store_damaged",
+					    "store_conflict" };
 
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
 		if (strcmp(event, list[i]) == 0)
@@ -90,7 +97,8 @@ tell_event(void *arg, const char *event, const char *detail)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	gmtime_r(&ts.tv_sec, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
-	wr_fmt(&w, "{\"time\":\"%s.%03ldZ\",\"event\":\"%s\",\"node\":\"%s\",\"detail\":",
+	wr_fmt(&w,
+	       "{\"time\":\"%s.%03ldZ\",\"event\":\"%s\",\"node\":\"%s\",\"detail\":",
 	       when, ts.tv_nsec / 1000000, event, h->conf.pair.node);
 	json_text(&w, detail);
 	wr_u8(&w, '}');
@@ -166,7 +174,8 @@ show_state(struct hasync *h, const char *node, const struct wire_state *s)
 		write_state(&w, node, s);
 		bool is_same = o->generation > 0 && !(o->flags & CLUSTERFILE_REMOVED) &&
 			       span_eq(wr_span(&w), span_of(o->bytes, o->n));
-		if (is_same || wr_full(&w) || store_set_bytes(h->store, o, wr_span(&w)) < 0)
+		if (is_same || wr_full(&w) ||
+		    store_set_bytes(h->store, o, wr_span(&w)) < 0)
 			return;
 		o->flags = 0;
 	}
@@ -334,8 +343,9 @@ get_info(void *arg, struct wr *w)
 	write_state(w, h->conf.pair.node, &s);
 	wr_fmt(w, ",\"active_ms\":%" PRIu64 ",\"why\":", s.active_ms);
 	json_text(w, r->why);
-	wr_fmt(w, ",\"clustered\":%s,\"joined\":%s,\"synced\":%s,\"peers\":%u,\"refused\":%"
-		  PRIu64 ",\"peer\":",
+	wr_fmt(w,
+	       ",\"clustered\":%s,\"joined\":%s,\"synced\":%s,\"peers\":%u,\"refused\":"
+	       "%" PRIu64 ",\"peer\":",
 	       h->conf.pair.is_clustered ? "true" : "false",
 	       pair_is_joined(h->pair) ? "true" : "false",
 	       pair_is_synced(h->pair) ? "true" : "false", pair_peers(h->pair),
@@ -356,9 +366,10 @@ get_role(void *arg, uint8_t *flags, uint64_t *epoch)
 	struct hasync *h = arg;
 	const struct role *r = node_role(h->node);
 
-	*flags = (uint8_t)((r->out.is_active ? CLUSTER_ACTIVE : 0) |
-			   (h->conf.pair.is_clustered && !h->has_peer ? CLUSTER_PEER_AWAY :
-									0));
+	*flags =
+		(uint8_t)((r->out.is_active ? CLUSTER_ACTIVE : 0) |
+			  (h->conf.pair.is_clustered && !h->has_peer ? CLUSTER_PEER_AWAY
+								     : 0));
 	*epoch = r->out.epoch;
 }
 
@@ -462,8 +473,8 @@ end(struct hasync *h)
 	 * still; exit does not. */
 	uv_timer_start(&h->tick, on_late, LAST_MS, 0);
 	uv_unref((uv_handle_t *)&h->tick);
-	bool is_stuck = uv_run(&h->loop, UV_RUN_DEFAULT) != 0 &&
-			uv_loop_alive(&h->loop);
+	bool is_stuck =
+		uv_run(&h->loop, UV_RUN_DEFAULT) != 0 && uv_loop_alive(&h->loop);
 	if (is_stuck)
 		return;
 	uv_close((uv_handle_t *)&h->tick, NULL);
@@ -479,7 +490,8 @@ end(struct hasync *h)
 static void
 usage(FILE *to)
 {
-	fputs("usage: hasync [-f FILE] [-s STATEDIR] [-r RUNDIR] [-d] [-t] [-V] [-h]\n", to);
+	fputs("usage: hasync [-f FILE] [-s STATEDIR] [-r RUNDIR] [-d] [-t] [-V] [-h]\n",
+	      to);
 }
 
 int
@@ -525,8 +537,8 @@ main(int argc, char **argv)
 	int rc = start(h, state, run);
 	if (rc < 0) {
 		log_err(0, "cannot start: %s",
-			rc == -EWOULDBLOCK ? "another hasync uses this state folder" :
-					     err_text(rc));
+			rc == -EWOULDBLOCK ? "another hasync uses this state folder"
+					   : err_text(rc));
 		return EXIT_OSERR;
 	}
 	log_info(0, "started node=%s peer=%s role=%s", h->conf.pair.node,

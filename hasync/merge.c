@@ -13,9 +13,9 @@ merge_versions(const struct version *mine, const struct version *theirs)
 	if (mine->generation < theirs->generation)
 		/* A solo version may be an ancestor of theirs after all; an extra copy
 		 * costs less than somebody's lost work. */
-		return mine->generation > 0 && mine->is_solo && differ != 0 ?
-			       MERGE_TAKE_LOST :
-			       MERGE_TAKE;
+		return mine->generation > 0 && mine->is_solo && differ != 0
+			       ? MERGE_TAKE_LOST
+			       : MERGE_TAKE;
 	if (differ == 0)
 		return MERGE_SAME;
 	if (mine->by_primary != theirs->by_primary)

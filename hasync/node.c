@@ -51,7 +51,8 @@ event(struct node *n, const char *what, const char *detail)
 
 /* ---- track files ---- */
 
-/* In place, as the kernel tells keepalived at the close; a rename would end the watch. */
+/* In place, as the kernel tells keepalived at the close; a rename would end the watch.
+ */
 static void
 write_track(const struct node *n, const char *name, int value)
 {

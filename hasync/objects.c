@@ -159,7 +159,8 @@ object_add(struct object *o, const struct cluster_entry *e, uint64_t now_s)
 	uint32_t i;
 	int rc;
 
-	if (o->class == CLUSTER_SET && (e->is_gone || merge_is_expired(e->expires_s, now_s)))
+	if (o->class == CLUSTER_SET &&
+	    (e->is_gone || merge_is_expired(e->expires_s, now_s)))
 		return 0;
 	map_key(key, e);
 	if (s->index != NULL && map_find(s->index, key, &i) == 0)

@@ -271,8 +271,8 @@ send_batch(struct pair *p)
 static void
 flush(struct pair *p)
 {
-	for (unsigned n = 0; n < TURN_SENDS && p->out_first != NULL && p->is_joined &&
-			     !p->is_stalled;
+	for (unsigned n = 0;
+	     n < TURN_SENDS && p->out_first != NULL && p->is_joined && !p->is_stalled;
 	     n++)
 		if (send_batch(p) < 0)
 			return; /* pair_retry or pair_lost follows */
@@ -354,7 +354,8 @@ queue_object(struct pair *p, const struct object *o)
 		return;
 	}
 	struct wire_item i = { .type = WIRE_OBJECT,
-			       .flags = o->flags & CLUSTERFILE_REMOVED ? WIRE_REMOVED : 0,
+			       .flags = o->flags & CLUSTERFILE_REMOVED ? WIRE_REMOVED
+								       : 0,
 			       .generation = o->generation,
 			       .wall_ms = o->wall_ms,
 			       .name = span_str(o->name),
@@ -385,7 +386,8 @@ put_end(struct pair *p, struct put **at)
 static bool
 put_again(struct put *k)
 {
-	if (k->status != CLUSTER_CONFLICT || k->base != CLUSTER_ANY || ++k->tries >= TRIES)
+	if (k->status != CLUSTER_CONFLICT || k->base != CLUSTER_ANY ||
+	    ++k->tries >= TRIES)
 		return false;
 	k->state = PUT_HELD;
 	k->status = CLUSTER_OK;
@@ -543,9 +545,9 @@ static enum cluster_status
 apply_put(struct pair *p, const struct wire_item *i, struct span writer, bool is_self,
 	  struct object **out)
 {
-	int rc = cluster_class(i->name) == CLUSTER_WHOLE ?
-			 store_make(p->store, i->name, out) :
-			 E_INVAL;
+	int rc = cluster_class(i->name) == CLUSTER_WHOLE
+			 ? store_make(p->store, i->name, out)
+			 : E_INVAL;
 
 	if (rc < 0)
 		return rc == E_INVAL ? CLUSTER_INVALID : CLUSTER_LIMIT;
@@ -555,7 +557,8 @@ apply_put(struct pair *p, const struct wire_item *i, struct span writer, bool is
 	struct version there = version_of(p, o);
 	if (!merge_put_ok(&there, i->generation, i->base)) {
 		int k = index_of(p, o);
-		if (!is_self && k >= 0 && o->generation >= i->generation && !p->is_synced)
+		if (!is_self && k >= 0 && o->generation >= i->generation &&
+		    !p->is_synced)
 			p->push[k] = true; /* they should see what beat them */
 		return CLUSTER_CONFLICT;
 	}
@@ -591,12 +594,14 @@ apply_entries(struct pair *p, const struct wire_item *i, struct object **out)
 		return CLUSTER_OK;
 	(*out)->generation++;
 	(*out)->wall_ms = now_s * 1000;
-	const char *owner = (*out)->class == CLUSTER_OWN_SET ? strchr((*out)->name, '/') : NULL;
+	const char *owner =
+		(*out)->class == CLUSTER_OWN_SET ? strchr((*out)->name, '/') : NULL;
 	snprintf((*out)->writer, sizeof((*out)->writer), "%s",
 		 owner == NULL ? p->c.node : owner + 1);
-	changed(p, *out, (*out)->class == CLUSTER_OWN_SET && i->flags & WIRE_FIRST ?
-				 (struct span){ 0 } :
-				 i->bytes);
+	changed(p, *out,
+		(*out)->class == CLUSTER_OWN_SET && i->flags & WIRE_FIRST
+			? (struct span){ 0 }
+			: i->bytes);
 	return CLUSTER_OK;
 }
 
@@ -607,8 +612,8 @@ deliver_own(struct pair *p, struct put *k, const struct wire_item *i)
 	struct span me = span_str(p->c.node);
 
 	k->state = PUT_DELIVERED;
-	k->status = i->type == WIRE_SET ? apply_entries(p, i, &o) :
-					  apply_put(p, i, me, true, &o);
+	k->status = i->type == WIRE_SET ? apply_entries(p, i, &o)
+					: apply_put(p, i, me, true, &o);
 	if (i->type == WIRE_SET && o != NULL)
 		k->generation = o->generation;
 	else
@@ -628,13 +633,15 @@ deliver_put(struct pair *p, struct member *m, const struct wire_item *i)
 		struct put *k = put_of(p, i->id);
 		if (k != NULL && k->state == PUT_SENT)
 			deliver_own(p, k, i);
-		return; /* no longer asked for: it was applied while corosync stood still */
+		return; /* no longer asked for: it was applied while corosync stood
+			   still */
 	}
 	bool is_set = i->type == WIRE_SET;
 	if (is_set && cluster_class(i->name) != CLUSTER_SET)
 		return;
-	enum cluster_status status = is_set ? apply_entries(p, i, &o) :
-					      apply_put(p, i, span_str(m->name), false, &o);
+	enum cluster_status status =
+		is_set ? apply_entries(p, i, &o)
+		       : apply_put(p, i, span_str(m->name), false, &o);
 	if (status == CLUSTER_OK)
 		write_object(p, o, i->id, m->incarnation);
 	else
@@ -720,7 +727,8 @@ deliver_digest(struct pair *p, struct member *m, const struct wire_item *i)
 static bool
 is_durable_class(const struct object *o)
 {
-	return (o->class == CLUSTER_WHOLE && o->generation > 0) || o->class == CLUSTER_SET;
+	return (o->class == CLUSTER_WHOLE && o->generation > 0) ||
+	       o->class == CLUSTER_SET;
 }
 
 static void
@@ -748,7 +756,8 @@ check_sync(struct pair *p)
 		return;
 	p->is_synced = true;
 	struct object *o;
-	for (size_t k = 0; pair_peers(p) > 0 && (o = store_at(p->store, k)) != NULL; k++)
+	for (size_t k = 0; pair_peers(p) > 0 && (o = store_at(p->store, k)) != NULL;
+	     k++)
 		if (o->flags & CLUSTERFILE_SOLO) {
 			o->flags &= (uint8_t)~CLUSTERFILE_SOLO;
 			write_object(p, o, 0, 0);
@@ -786,9 +795,9 @@ start_sync(struct pair *p, bool ask)
 		if (!is_durable_class(o))
 			continue;
 		struct wire_item i = { .type = WIRE_DIGEST,
-				       .flags = o->flags & CLUSTERFILE_REMOVED ?
-							WIRE_REMOVED :
-							0,
+				       .flags = o->flags & CLUSTERFILE_REMOVED
+							? WIRE_REMOVED
+							: 0,
 				       .generation = o->generation,
 				       .name = span_str(o->name),
 				       .writer = span_str(o->writer) };
@@ -959,14 +968,15 @@ static const char *
 identify(struct pair *p, struct member *m, const struct wire_head *h)
 {
 	if (m->is_self)
-		return h->incarnation == p->incarnation ? NULL : "an earlier life of ours";
+		return h->incarnation == p->incarnation ? NULL
+							: "an earlier life of ours";
 	if (span_is(h->node, p->c.node))
 		return "it has our own name";
 	if (p->c.peer[0] == '\0' || !span_is(h->node, p->c.peer))
 		return "its name is not the configured peer's";
 	if (!(h->flags & WIRE_PRIMARY) == !p->c.is_primary)
-		return p->c.is_primary ? "both nodes are configured as primary" :
-					 "both nodes are configured as spare";
+		return p->c.is_primary ? "both nodes are configured as primary"
+				       : "both nodes are configured as spare";
 	const struct heard *was = heard_of(p, h->incarnation);
 	if (was != NULL && h->seq <= was->seq)
 		return "heard before";
@@ -1008,7 +1018,8 @@ pair_deliver(struct pair *p, uint32_t nodeid, uint32_t pid, struct span batch)
 	struct span items;
 	size_t at = 0;
 
-	while (at < p->n && (p->members[at]->nodeid != nodeid || p->members[at]->pid != pid))
+	while (at < p->n &&
+	       (p->members[at]->nodeid != nodeid || p->members[at]->pid != pid))
 		at++;
 	if (at == p->n) {
 		p->refused++; /* not a member: of a view before */
@@ -1016,11 +1027,11 @@ pair_deliver(struct pair *p, uint32_t nodeid, uint32_t pid, struct span batch)
 	}
 	struct member *m = p->members[at];
 	int rc = wire_check(batch, p->c.pair, p->c.key, &h, &items);
-	const char *bad = rc == 0 ? identify(p, m, &h) :
-			  why[rc == E_STALE  ? 0 :
-			      rc == E_NOENT  ? 1 :
-			      rc == E_AUTH   ? 2 :
-					       3];
+	const char *bad = rc == 0 ? identify(p, m, &h)
+				  : why[rc == E_STALE   ? 0
+					: rc == E_NOENT ? 1
+					: rc == E_AUTH  ? 2
+							: 3];
 	/* The items too are looked at before the first is used. */
 	struct span look = items;
 	while (bad == NULL && (rc = wire_item_decode(&look, &i)) == 0)
@@ -1242,7 +1253,8 @@ static void
 add_put(struct pair *p, struct span name, struct span bytes, struct put head)
 {
 	struct pair_result no = { .status = CLUSTER_LATER };
-	struct put *k = p->n_puts >= PENDING_MAX ? NULL : malloc(sizeof(*k) + bytes.n + 1);
+	struct put *k =
+		p->n_puts >= PENDING_MAX ? NULL : malloc(sizeof(*k) + bytes.n + 1);
 
 	if (k == NULL) {
 		p->h->on_result(p->arg, head.ticket, &no);
@@ -1285,7 +1297,8 @@ pair_put(struct pair *p, struct span name, struct span bytes, bool is_removed,
 		return;
 	}
 	add_put(p, name, bytes,
-		(struct put){ .ticket = ticket, .base = base, .is_removed = is_removed });
+		(struct put){
+			.ticket = ticket, .base = base, .is_removed = is_removed });
 }
 
 void

@@ -21,13 +21,14 @@ enum {
 	PAIR_SILENT_MS = 3000,
 	PAIR_STALLED_MS = 2000,
 	PAIR_HOLD_MS = 3000,
-	PAIR_SEND_MS = 100,  /* steady state: at most ten sends a second */
+	PAIR_SEND_MS = 100, /* steady state: at most ten sends a second */
 	PAIR_STATE_MS = 1000,
 	PAIR_CLOCK_MS = 30000, /* difference that is an error */
 };
 
 struct pair_config {
-	char node[CLUSTER_NODE_MAX + 1], peer[CLUSTER_NODE_MAX + 1]; /* peer "" = none */
+	char node[CLUSTER_NODE_MAX + 1],
+		peer[CLUSTER_NODE_MAX + 1]; /* peer "" = none */
 	bool is_primary, is_clustered;
 	uint8_t pair[WIRE_PAIR], key[WIRE_KEY];
 };
@@ -81,7 +82,8 @@ void pair_retry(struct pair *);
  * before it returns. */
 void pair_put(struct pair *, struct span name, struct span bytes, bool is_removed,
 	      uint64_t base, uint64_t ticket);
-void pair_set_add(struct pair *, struct span name, struct span entries, uint64_t ticket);
+void pair_set_add(struct pair *, struct span name, struct span entries,
+		  uint64_t ticket);
 /* name must end in this node's name; OWN: all bytes; OWN_SET: changed entries. */
 enum cluster_status pair_own_put(struct pair *, struct span name, struct span bytes);
 /* This node's state changed: tell now. */

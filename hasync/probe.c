@@ -44,8 +44,8 @@ on_arp(uv_poll_t *poll, int status, int events)
 		(void)rd_u64(&r); /* hardware, protocol, sizes, operation */
 		(void)rd_take(&r, 6);
 		struct span from = rd_take(&r, 4);
-		for (size_t i = 0; !rd_short(&r) && buf[7] == ARPOP_REPLY &&
-				   i < p->l->n_gateways;
+		for (size_t i = 0;
+		     !rd_short(&r) && buf[7] == ARPOP_REPLY && i < p->l->n_gateways;
 		     i++)
 			if (p->l->gateways[i].family == 4 &&
 			    memcmp(p->l->gateways[i].b, from.p, 4) == 0)
@@ -61,8 +61,8 @@ on_icmp(uv_poll_t *poll, int status, int events)
 	socklen_t len = sizeof(from);
 	uint8_t buf[128];
 
-	while (recvfrom(p->icmp, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&from,
-			&len) > 0) {
+	while (recvfrom(p->icmp, buf, sizeof(buf), MSG_DONTWAIT,
+			(struct sockaddr *)&from, &len) > 0) {
 		for (size_t i = 0; i < p->l->n_gateways; i++)
 			if (p->l->gateways[i].family == 6 &&
 			    memcmp(p->l->gateways[i].b, &from.sin6_addr, 16) == 0)
@@ -104,7 +104,8 @@ static int
 open_icmp(const struct probe *p)
 {
 	struct icmp6_filter f;
-	int fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMPV6);
+	int fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			IPPROTO_ICMPV6);
 
 	ICMP6_FILTER_SETBLOCKALL(&f);
 	ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &f);
@@ -206,7 +207,8 @@ send_arp(struct probe *p, const struct ip_addr *to)
 	wr_uint(&w, 0, 6);
 	wr_bytes(&w, to->b, 4);
 	/* Lost is what silence means; an error is silence too. */
-	(void)!sendto(p->arp, buf, w.n, MSG_DONTWAIT, (struct sockaddr *)&sa, sizeof(sa));
+	(void)!sendto(p->arp, buf, w.n, MSG_DONTWAIT, (struct sockaddr *)&sa,
+		      sizeof(sa));
 }
 
 static void
@@ -249,8 +251,9 @@ probe_open(struct probe **out, uv_loop_t *loop, const struct conf_link *l,
 
 	if (p == NULL)
 		return E_NOMEM;
-	*p = (struct probe){ .l = l, .loop = loop, .arp = -1, .icmp = -1,
-			     .answered_ms = now_ms };
+	*p = (struct probe){
+		.l = l, .loop = loop, .arp = -1, .icmp = -1, .answered_ms = now_ms
+	};
 	*out = p;
 	return 0;
 }

@@ -34,10 +34,11 @@ role_line(struct span line, const char *group, enum role_group *state)
 	struct span kind = word(&line), name = word(&line), what = word(&line);
 
 	if (span_is(kind, "INSTANCE"))
-		return span_is(what, "MASTER_RX_LOWER_PRI") ? ROLE_LINE_TWO :
-							       ROLE_LINE_OTHER;
+		return span_is(what, "MASTER_RX_LOWER_PRI") ? ROLE_LINE_TWO
+							    : ROLE_LINE_OTHER;
 	if (!span_is(kind, "GROUP") || name.n < 2 || name.p[0] != '"' ||
-	    name.p[name.n - 1] != '"' || !span_is(span_of(name.p + 1, name.n - 2), group))
+	    name.p[name.n - 1] != '"' ||
+	    !span_is(span_of(name.p + 1, name.n - 2), group))
 		return ROLE_LINE_OTHER;
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
 		if (span_is(what, states[i].text)) {
@@ -183,10 +184,10 @@ judge_gateways(struct role *r, uint64_t now)
 
 	if (r->gateways > 0 && r->has_peer_state && r->peer.gateways > 0) {
 		if (r->peer.gateways_ok > r->gateways_ok)
-			cost = r->gateways_ok == 0 ?
-				       ROLE_NONE_COST :
-				       ROLE_GATEWAY_COST *
-					       (int)(r->peer.gateways_ok - r->gateways_ok);
+			cost = r->gateways_ok == 0
+				       ? ROLE_NONE_COST
+				       : ROLE_GATEWAY_COST * (int)(r->peer.gateways_ok -
+								   r->gateways_ok);
 	} else if (r->c.has_peer && r->gateways > 0 && r->gateways_ok == 0) {
 		cost = ROLE_NONE_COST;
 	}
@@ -217,9 +218,9 @@ judge_yield(struct role *r, uint64_t now)
 	    (r->is_suspect || now - r->two_since_ms >= ROLE_TWO_MS)) {
 		/* Soon after the last time: it did not help, so stay away longer. */
 		bool is_again = r->yield_end_ms != 0 && now - r->yield_end_ms < 30000;
-		r->yield_ms = !is_again ? ROLE_YIELD_MS :
-			      r->yield_ms * 2 > ROLE_YIELD_MAX_MS ? ROLE_YIELD_MAX_MS :
-								    r->yield_ms * 2;
+		r->yield_ms = !is_again                             ? ROLE_YIELD_MS
+			      : r->yield_ms * 2 > ROLE_YIELD_MAX_MS ? ROLE_YIELD_MAX_MS
+								    : r->yield_ms * 2;
 		r->is_yielding = true;
 		r->yield_since_ms = now;
 	}
@@ -227,7 +228,8 @@ judge_yield(struct role *r, uint64_t now)
 		return;
 	bool peer_gone = !r->has_peer_state || !p->is_active;
 	if ((peer_gone && now - r->yield_since_ms >= ROLE_TWO_MS) ||
-	    (r->gateways_ok >= p->gateways_ok && now - r->yield_since_ms >= r->yield_ms)) {
+	    (r->gateways_ok >= p->gateways_ok &&
+	     now - r->yield_since_ms >= r->yield_ms)) {
 		r->is_yielding = false;
 		r->yield_end_ms = now;
 	}
@@ -265,30 +267,31 @@ role_tick(struct role *r, uint64_t now)
 
 	r->tick_ms = now;
 	if (gap >= ROLE_FROZEN_MS) {
-		/* We were stopped, and so was who beats. Claim nothing until the peer had
-		 * time to say what became of the addresses. */
+		/* We were stopped, and so was who beats. Claim nothing until the peer
+		 * had time to say what became of the addresses. */
 		r->thaw_ms = now;
 		r->beat_ms += gap;
 	}
-	/* Just started beside a running keepalived: it was asked how things are. Until it
-	 * answers the files keep what our predecessor wrote. */
+	/* Just started beside a running keepalived: it was asked how things are. Until
+	 * it answers the files keep what our predecessor wrote. */
 	bool is_asking = r->c.has_keepalived && r->group == ROLE_UNKNOWN &&
 			 r->keepalived_alive && now - r->start_ms < ROLE_ASK_MS;
 	judge_active(r, now);
 	judge_gateways(r, now);
 	judge_yield(r, now);
 	judge_hold(r, now);
-	bool is_thawing = r->c.has_peer && r->thaw_ms != 0 &&
-			  now - r->thaw_ms < ROLE_SETTLE_MS;
+	bool is_thawing =
+		r->c.has_peer && r->thaw_ms != 0 && now - r->thaw_ms < ROLE_SETTLE_MS;
 	if (!is_asking)
-		r->out.role_value = (r->out.is_active && !is_thawing && !r->is_yielding ?
-				     ROLE_ACTIVE_BONUS :
-				     0) -
-			    r->cost;
+		r->out.role_value = (r->out.is_active && !is_thawing && !r->is_yielding
+					     ? ROLE_ACTIVE_BONUS
+					     : 0) -
+				    r->cost;
 	r->out.vpnd_bad = vpnd_is_bad(r, now);
 	r->out.hold = r->is_held || r->is_yielding;
 	r->out.remove_addresses = keepalived_dead(r, now);
 	return was.is_active != r->out.is_active || was.epoch != r->out.epoch ||
 	       was.role_value != r->out.role_value || was.vpnd_bad != r->out.vpnd_bad ||
-	       was.hold != r->out.hold || was.remove_addresses != r->out.remove_addresses;
+	       was.hold != r->out.hold ||
+	       was.remove_addresses != r->out.remove_addresses;
 }

@@ -17,16 +17,16 @@
 enum {
 	ROLE_ACTIVE_BONUS = 20,
 	ROLE_GATEWAY_COST = 60,
-	ROLE_NONE_COST = 120,      /* 20 - 120 = -100 */
-	ROLE_SETTLE_MS = 1000,     /* gateways must differ for so long */
-	ROLE_TWO_MS = 300,         /* two active nodes: longer than a takeover overlaps */
-	ROLE_BEAT_MS = 3000,       /* vpnd silent for longer is stuck */
-	ROLE_YIELD_MS = 2000,      /* first; doubles up to */
+	ROLE_NONE_COST = 120,  /* 20 - 120 = -100 */
+	ROLE_SETTLE_MS = 1000, /* gateways must differ for so long */
+	ROLE_TWO_MS = 300,     /* two active nodes: longer than a takeover overlaps */
+	ROLE_BEAT_MS = 3000,   /* vpnd silent for longer is stuck */
+	ROLE_YIELD_MS = 2000,  /* first; doubles up to */
 	ROLE_YIELD_MAX_MS = 60000,
-	ROLE_MOVE_MS = 300,        /* a hold ends so long after the peer has taken over */
+	ROLE_MOVE_MS = 300, /* a hold ends so long after the peer has taken over */
 	ROLE_HOLD_MAX_MS = 600000,
-	ROLE_ASK_MS = 2000,        /* keepalived answers a HUP within */
-	ROLE_FROZEN_MS = 1500,     /* a gap between ticks: we were stopped */
+	ROLE_ASK_MS = 2000,    /* keepalived answers a HUP within */
+	ROLE_FROZEN_MS = 1500, /* a gap between ticks: we were stopped */
 };
 
 enum role_group { ROLE_UNKNOWN, ROLE_MASTER, ROLE_BACKUP, ROLE_FAULT, ROLE_STOP };

@@ -78,7 +78,8 @@ static void
 find_superseded(struct job *list)
 {
 	for (struct job *j = list; j != NULL; j = j->next)
-		for (struct job *k = j->next; k != NULL && !j->is_superseded; k = k->next)
+		for (struct job *k = j->next; k != NULL && !j->is_superseded;
+		     k = k->next)
 			j->is_superseded = strcmp(j->file, k->file) == 0;
 }
 
@@ -86,7 +87,8 @@ static void
 share_fate(struct job *list)
 {
 	for (struct job *j = list; j != NULL; j = j->next)
-		for (struct job *k = j->next; k != NULL && j->is_superseded; k = k->next)
+		for (struct job *k = j->next; k != NULL && j->is_superseded;
+		     k = k->next)
 			if (!k->is_superseded && strcmp(j->file, k->file) == 0)
 				j->rc = k->rc;
 }

@@ -41,8 +41,8 @@ wire_close(struct wr *w, const uint8_t key[WIRE_KEY])
 }
 
 int
-wire_check(struct span batch, const uint8_t pair[WIRE_PAIR], const uint8_t key[WIRE_KEY],
-	   struct wire_head *h, struct span *items)
+wire_check(struct span batch, const uint8_t pair[WIRE_PAIR],
+	   const uint8_t key[WIRE_KEY], struct wire_head *h, struct span *items)
 {
 	uint8_t mac[WIRE_MAC];
 
@@ -141,7 +141,8 @@ wire_state_encode(struct wr *w, const struct wire_state *s)
 	for (size_t i = 0; i < s->n_wans; i++) {
 		wr_u8(w, (uint8_t)s->wans[i].name.n);
 		wr_put(w, s->wans[i].name);
-		wr_u8(w, (uint8_t)(s->wans[i].has_carrier | s->wans[i].gateway_ok << 1));
+		wr_u8(w,
+		      (uint8_t)(s->wans[i].has_carrier | s->wans[i].gateway_ok << 1));
 	}
 }
 
@@ -221,7 +222,8 @@ wire_pieces_add(struct wire_pieces *p, const struct wire_item *piece,
 	if (p->n < p->total)
 		return E_AGAIN;
 	struct span in = span_of(p->buf, p->n);
-	if (wire_item_decode(&in, item) < 0 || in.n > 0 || item->type == WIRE_PIECE_OF) {
+	if (wire_item_decode(&in, item) < 0 || in.n > 0 ||
+	    item->type == WIRE_PIECE_OF) {
 		wire_pieces_clear(p);
 		return E_PROTO;
 	}

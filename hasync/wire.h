@@ -41,14 +41,14 @@ enum wire_type {
 	WIRE_DIGEST,    /* name, generation, sha, writer, flags (class WHOLE or SET) */
 	WIRE_DIGEST_END,
 	WIRE_SYNC_END, /* I have sent all that you lack */
-	WIRE_OBJECT,   /* a version, by heal: name, generation, writer, wall_ms, bytes */
-	WIRE_PUT,      /* a version, by a writer: also id, base */
-	WIRE_ACK,      /* id = of the put, base = incarnation of its sender, status */
-	WIRE_SET,      /* name, bytes = entries; id as in PUT, 0 = no ack wanted */
-	WIRE_OWN,      /* name, bytes; an OWN object of the sender */
-	WIRE_OWN_SET,  /* name, bytes = entries; flag FIRST: forget the older ones */
-	WIRE_STATE,    /* once a second and at changes: bytes = state */
-	WIRE_HOLD,     /* name = node that shall let go; generation = ms; flags */
+	WIRE_OBJECT,  /* a version, by heal: name, generation, writer, wall_ms, bytes */
+	WIRE_PUT,     /* a version, by a writer: also id, base */
+	WIRE_ACK,     /* id = of the put, base = incarnation of its sender, status */
+	WIRE_SET,     /* name, bytes = entries; id as in PUT, 0 = no ack wanted */
+	WIRE_OWN,     /* name, bytes; an OWN object of the sender */
+	WIRE_OWN_SET, /* name, bytes = entries; flag FIRST: forget the older ones */
+	WIRE_STATE,   /* once a second and at changes: bytes = state */
+	WIRE_HOLD,    /* name = node that shall let go; generation = ms; flags */
 	WIRE_PIECE_OF,
 	WIRE_TYPES
 };

@@ -16,16 +16,24 @@ names_say_what_may_be_done(void)
 		const char *name;
 		enum cluster_class want;
 	} cases[] = {
-		{ "config", CLUSTER_WHOLE },   { "cert/auto", CLUSTER_WHOLE },
+		{ "config", CLUSTER_WHOLE },
+		{ "cert/auto", CLUSTER_WHOLE },
 		{ "acme/challenge/x_y-1", CLUSTER_WHOLE },
-		{ "revoked", CLUSTER_SET },    { "bans", CLUSTER_SET },
-		{ "counts/gw1", CLUSTER_OWN }, { "node/gw1", CLUSTER_OWN },
+		{ "revoked", CLUSTER_SET },
+		{ "bans", CLUSTER_SET },
+		{ "counts/gw1", CLUSTER_OWN },
+		{ "node/gw1", CLUSTER_OWN },
 		{ "endpoints/gw1", CLUSTER_OWN_SET },
-		{ "", CLUSTER_BAD },           { "/a", CLUSTER_BAD },
-		{ "a/", CLUSTER_BAD },         { "a//b", CLUSTER_BAD },
-		{ "../etc", CLUSTER_BAD },     { "A", CLUSTER_BAD },
-		{ "a b", CLUSTER_BAD },        { "a.b", CLUSTER_BAD },
-		{ "a+b", CLUSTER_BAD },        { "counts/", CLUSTER_BAD },
+		{ "", CLUSTER_BAD },
+		{ "/a", CLUSTER_BAD },
+		{ "a/", CLUSTER_BAD },
+		{ "a//b", CLUSTER_BAD },
+		{ "../etc", CLUSTER_BAD },
+		{ "A", CLUSTER_BAD },
+		{ "a b", CLUSTER_BAD },
+		{ "a.b", CLUSTER_BAD },
+		{ "a+b", CLUSTER_BAD },
+		{ "counts/", CLUSTER_BAD },
 	};
 	char longest[CLUSTER_NAME_MAX + 2];
 
@@ -33,8 +41,10 @@ names_say_what_may_be_done(void)
 		is_int(cluster_class(span_str(cases[i].name)), cases[i].want, "\"%s\"",
 		       cases[i].name);
 	memset(longest, 'a', sizeof(longest));
-	is_int(cluster_class(span_of(longest, CLUSTER_NAME_MAX)), CLUSTER_WHOLE, "longest");
-	is_int(cluster_class(span_of(longest, CLUSTER_NAME_MAX + 1)), CLUSTER_BAD, "longer");
+	is_int(cluster_class(span_of(longest, CLUSTER_NAME_MAX)), CLUSTER_WHOLE,
+	       "longest");
+	is_int(cluster_class(span_of(longest, CLUSTER_NAME_MAX + 1)), CLUSTER_BAD,
+	       "longer");
 }
 
 static void
@@ -42,9 +52,13 @@ messages_survive_the_way_and_every_cut_waits(void)
 {
 	uint8_t buf[256];
 	struct wr w = wr_open(buf, sizeof(buf));
-	struct cluster_msg m = { .type = CLUSTER_PUT, .flags = CLUSTER_REMOVE, .id = 7,
-				 .generation = CLUSTER_ANY, .wall_ms = 5,
-				 .name = SPAN("users"), .writer = SPAN("gw1"),
+	struct cluster_msg m = { .type = CLUSTER_PUT,
+				 .flags = CLUSTER_REMOVE,
+				 .id = 7,
+				 .generation = CLUSTER_ANY,
+				 .wall_ms = 5,
+				 .name = SPAN("users"),
+				 .writer = SPAN("gw1"),
 				 .bytes = SPAN("hello") },
 			   got;
 
@@ -73,7 +87,10 @@ entries_survive_the_way(void)
 {
 	uint8_t buf[128];
 	struct wr w = wr_open(buf, sizeof(buf));
-	struct cluster_entry a = { .key_n = 3, .key = "abc", .value_n = 2, .value = "xy",
+	struct cluster_entry a = { .key_n = 3,
+				   .key = "abc",
+				   .value_n = 2,
+				   .value = "xy",
 				   .expires_s = 9 },
 			     b = { .key_n = 1, .key = "z", .is_gone = true }, e;
 
@@ -81,13 +98,15 @@ entries_survive_the_way(void)
 	cluster_entry_encode(&w, &b);
 	struct span in = wr_span(&w);
 	is_int(cluster_entry_decode(&in, &e), 0, "first");
-	ok(e.key_n == 3 && e.value_n == 2 && e.expires_s == 9 && !e.is_gone, "as it was");
+	ok(e.key_n == 3 && e.value_n == 2 && e.expires_s == 9 && !e.is_gone,
+	   "as it was");
 	is_int(cluster_entry_decode(&in, &e), 0, "second");
 	ok(e.is_gone && e.key_n == 1, "gone");
 	is_int(cluster_entry_decode(&in, &e), E_AGAIN, "end");
 	in = span_of(buf, 5);
 	is_int(cluster_entry_decode(&in, &e), E_PROTO, "cut");
-	in = SPAN("\x20" "0123456789012345678901234567890123456789");
+	in = SPAN("\x20"
+		  "0123456789012345678901234567890123456789");
 	is_int(cluster_entry_decode(&in, &e), E_PROTO, "key too long");
 }
 
@@ -96,8 +115,11 @@ batch(uint8_t *buf, size_t cap)
 {
 	struct wr w = wr_open(buf, cap);
 	struct wire_head h = { .node = SPAN("gw1"), .incarnation = 3, .seq = 4 };
-	struct wire_item i = { .type = WIRE_PUT, .id = 1, .generation = 2,
-			       .name = SPAN("users"), .writer = SPAN("gw1"),
+	struct wire_item i = { .type = WIRE_PUT,
+			       .id = 1,
+			       .generation = 2,
+			       .name = SPAN("users"),
+			       .writer = SPAN("gw1"),
 			       .bytes = SPAN("x") };
 
 	wire_open(&w, pair_id, &h);
@@ -133,7 +155,8 @@ batches_of_others_are_refused(void)
 	}
 	is_int(good, 0, "no flipped bit passes");
 	buf[4] = WIRE_VERSION + 1;
-	is_int(wire_check(span_of(buf, n), pair_id, key, &h, &items), E_STALE, "version");
+	is_int(wire_check(span_of(buf, n), pair_id, key, &h, &items), E_STALE,
+	       "version");
 }
 
 static void
@@ -141,15 +164,20 @@ pieces_make_a_whole_only_in_order(void)
 {
 	static uint8_t big[100000], enc[110000];
 	struct wr w = wr_open(enc, sizeof(enc));
-	struct wire_item i = { .type = WIRE_PUT, .name = SPAN("config"),
+	struct wire_item i = { .type = WIRE_PUT,
+			       .name = SPAN("config"),
 			       .bytes = span_of(big, sizeof(big)) },
 			 whole;
 	struct wire_pieces p = { 0 };
 
 	wire_item_encode(&w, &i);
-	struct wire_item a = { .type = WIRE_PIECE_OF, .id = 1, .base = w.n,
+	struct wire_item a = { .type = WIRE_PIECE_OF,
+			       .id = 1,
+			       .base = w.n,
 			       .bytes = span_of(enc, 60000) },
-			 b = { .type = WIRE_PIECE_OF, .id = 1, .base = w.n,
+			 b = { .type = WIRE_PIECE_OF,
+			       .id = 1,
+			       .base = w.n,
 			       .generation = 60000,
 			       .bytes = span_of(enc + 60000, w.n - 60000) };
 	is_int(wire_pieces_add(&p, &a, &whole), E_AGAIN, "first");
@@ -170,8 +198,13 @@ states_survive_the_way(void)
 {
 	uint8_t buf[256];
 	struct wr w = wr_open(buf, sizeof(buf));
-	struct wire_state s = { .is_active = true, .hold = true, .epoch = 9, .gateways = 2,
-				.gateways_ok = 1, .version = SPAN("0.1"), .n_wans = 1 },
+	struct wire_state s = { .is_active = true,
+				.hold = true,
+				.epoch = 9,
+				.gateways = 2,
+				.gateways_ok = 1,
+				.version = SPAN("0.1"),
+				.n_wans = 1 },
 			  got;
 
 	s.wans[0].name = SPAN("wan1");
@@ -185,7 +218,8 @@ states_survive_the_way(void)
 	s.epoch = UINT64_MAX;
 	w = wr_open(buf, sizeof(buf));
 	wire_state_encode(&w, &s);
-	is_int(wire_state_decode(wr_span(&w), &got), E_PROTO, "an epoch without a next");
+	is_int(wire_state_decode(wr_span(&w), &got), E_PROTO,
+	       "an epoch without a next");
 }
 
 static void
@@ -194,20 +228,25 @@ secrets_open_only_under_their_key_and_name(void)
 	uint8_t k[PAIRKEY] = "k", k2[PAIRKEY] = "other", sealed[128], plain[64];
 	size_t n, m;
 
-	is_int(pairkey_seal(k, "token-keys", SPAN("secret"), sealed, sizeof(sealed), &n), 0,
-	       "seal");
+	is_int(pairkey_seal(k, "token-keys", SPAN("secret"), sealed, sizeof(sealed),
+			    &n),
+	       0, "seal");
 	is_int(n, 6 + PAIRKEY_EXTRA, "size");
-	is_int(pairkey_open(k, "token-keys", span_of(sealed, n), plain, sizeof(plain), &m), 0,
-	       "open");
+	is_int(pairkey_open(k, "token-keys", span_of(sealed, n), plain, sizeof(plain),
+			    &m),
+	       0, "open");
 	ok(m == 6 && memcmp(plain, "secret", 6) == 0, "the secret");
-	is_int(pairkey_open(k2, "token-keys", span_of(sealed, n), plain, sizeof(plain), &m),
+	is_int(pairkey_open(k2, "token-keys", span_of(sealed, n), plain, sizeof(plain),
+			    &m),
 	       E_AUTH, "another key");
 	is_int(pairkey_open(k, "users", span_of(sealed, n), plain, sizeof(plain), &m),
 	       E_AUTH, "another object");
 	sealed[n - 1] ^= 1;
-	is_int(pairkey_open(k, "token-keys", span_of(sealed, n), plain, sizeof(plain), &m),
+	is_int(pairkey_open(k, "token-keys", span_of(sealed, n), plain, sizeof(plain),
+			    &m),
 	       E_AUTH, "a flipped bit");
-	is_int(pairkey_open(k, "token-keys", span_of(sealed, 10), plain, sizeof(plain), &m),
+	is_int(pairkey_open(k, "token-keys", span_of(sealed, 10), plain, sizeof(plain),
+			    &m),
 	       E_AUTH, "cut");
 }
 
@@ -219,7 +258,8 @@ a_join_string_is_right_or_refused(void)
 
 	memset(j.pair, 7, sizeof(j.pair));
 	memset(j.authkey, 9, j.authkey_n = 128);
-	j.text_n = (size_t)snprintf(j.text, sizeof(j.text), "peer=gw1\nwan1=192.0.2.10/24\n");
+	j.text_n = (size_t)snprintf(j.text, sizeof(j.text),
+				    "peer=gw1\nwan1=192.0.2.10/24\n");
 	is_int(join_encode(&j, text, sizeof(text)), 0, "encode");
 	is_int(join_decode(span_str(text), &got), 0, "decode");
 	ok(got.authkey_n == 128 && memcmp(got.pair, j.pair, 16) == 0 &&

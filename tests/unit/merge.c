@@ -14,7 +14,8 @@ version(uint64_t generation, bool by_primary, char content)
 static void
 higher_generation_wins(void)
 {
-	struct version one = version(1, true, 'a'), two = version(2, false, 'b'), none = { 0 };
+	struct version one = version(1, true, 'a'), two = version(2, false, 'b'),
+		       none = { 0 };
 
 	is_int(merge_versions(&one, &two), MERGE_TAKE, "theirs is newer");
 	is_int(merge_versions(&two, &one), MERGE_KEEP, "mine is newer");
@@ -87,8 +88,8 @@ one_generation_is_given_once_in_all_orders(void)
 			unsigned seen[8] = { 0 };
 			for (unsigned i = 0; i < 4; i++) {
 				bool first = order >> i & 1;
-				/* What the writer believed to be there when it sent: the
-				 * present, or one write behind. */
+				/* What the writer believed to be there when it sent:
+				 * the present, or one write behind. */
 				uint64_t base = there.generation;
 				if (views >> i & 1 && base > 0)
 					base--;
@@ -124,8 +125,8 @@ a_put_meets_what_it_expects_or_is_refused(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct version v = version(cases[i].there, true, 'x');
 		v.is_removed = cases[i].removed;
-		is_int(merge_put_ok(&v, cases[i].generation, cases[i].base), cases[i].want,
-		       "%s", cases[i].why);
+		is_int(merge_put_ok(&v, cases[i].generation, cases[i].base),
+		       cases[i].want, "%s", cases[i].why);
 	}
 }
 

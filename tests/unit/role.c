@@ -68,8 +68,8 @@ lines_of_the_fifo_are_understood(void)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		enum role_group g = ROLE_UNKNOWN;
-		is_int(role_line(span_str(cases[i].text), "VG", &g), cases[i].want, "%s",
-		       cases[i].text);
+		is_int(role_line(span_str(cases[i].text), "VG", &g), cases[i].want,
+		       "%s", cases[i].text);
 		is_int(g, cases[i].state, "its state");
 	}
 }
@@ -236,8 +236,9 @@ a_yielding_node_waits_for_its_gateways(void)
 {
 	uint64_t t;
 	struct role r = active(&t);
-	struct role_peer p = { .is_active = true, .epoch = 5, .gateways_ok = 2,
-			       .gateways = 2 };
+	struct role_peer p = {
+		.is_active = true, .epoch = 5, .gateways_ok = 2, .gateways = 2
+	};
 
 	role_set_gateways(&r, 0, 2);
 	role_set_peer(&r, &p);

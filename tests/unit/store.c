@@ -82,7 +82,8 @@ spoil(const char *name, off_t at, off_t size)
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	int fd = open(path, O_WRONLY);
 	if (at >= 0)
-		ok(pwrite(fd, "\xff\x01", 2, at) == 2, "%s spoilt at %d", name, (int)at);
+		ok(pwrite(fd, "\xff\x01", 2, at) == 2, "%s spoilt at %d", name,
+		   (int)at);
 	else
 		ok(ftruncate(fd, size) == 0, "%s cut to %d", name, (int)size);
 	close(fd);
@@ -232,7 +233,8 @@ removed_objects_are_remembered_for_a_month(uv_loop_t *loop)
 	s = opened(loop, &seen);
 	is_int(store_find(s, SPAN("cert/auto"))->generation, 8, "remembered");
 	store_free(s);
-	is_int(store_open(&s, loop, folder, 1000 + 31 * 86400, &handlers, &seen), 0, "later");
+	is_int(store_open(&s, loop, folder, 1000 + 31 * 86400, &handlers, &seen), 0,
+	       "later");
 	ok(store_find(s, SPAN("cert/auto")) == NULL, "forgotten");
 	store_free(s);
 }
