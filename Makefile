@@ -28,8 +28,8 @@ CFLAGS   += -std=c11 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wno-un
 LDFLAGS  += $(LINK_$(VARIANT))
 LDLIBS   := -luv -lconfuse -lssl -lcrypto -ljansson -lexpat -lhttp_parser -loath -lcrypt -lnftables -lmnl -lseccomp -lcap-ng
 
-PROGRAMS := vpnd ctl
-MAINS    := vpnd/vpnd.c ctl/vpnctl.c
+PROGRAMS := vpnd ctl hasync
+MAINS    := vpnd/vpnd.c ctl/vpnctl.c hasync/hasync.c
 
 src       = $(sort $(shell find $(1) -name '*.c'))
 obj       = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -43,13 +43,20 @@ fuzzers  := $(fuzz_src:tests/fuzz/%.c=$(B)/fuzz/%)
 perfs    := $(perf_src:tests/perf/%.c=$(B)/perf/%)
 
 .PHONY: all check units unit system asan fuzz fuzzers lint format demo deps-build deps-test \
+<<<<<<< HEAD
         bench-login bench-idle bench-data bench-latency bench-fairness perfs install uninstall clean
 all: $(B)/bin/vpnd $(B)/bin/vpnctl
+=======
+        bench-login bench-idle perfs install uninstall clean
+all: $(B)/bin/vpnd $(B)/bin/vpnctl $(B)/bin/hasync
+>>>>>>> hasync
 
 $(B)/lib.a: $(call obj,$(lib_src))
 	@rm -f $@; ar rcs $@ $^
 $(B)/bin/vpnd: $(call obj,vpnd/vpnd.c) $(B)/lib.a
 $(B)/bin/vpnctl: $(call obj,ctl/vpnctl.c) $(B)/lib.a
+$(B)/bin/hasync: $(call obj,hasync/hasync.c) $(B)/lib.a
+$(B)/bin/hasync: LDLIBS += -lcpg
 $(B)/bin/%:
 	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/unit/%.t: $(B)/obj/tests/unit/%.o $(B)/lib.a
