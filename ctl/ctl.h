@@ -75,4 +75,11 @@ int draft_check(struct ctl *c, struct args *a);
 int draft_explain(struct ctl *c, struct args *a);
 int draft_diff(struct ctl *c, struct args *a);
 
+/* node.c: the pair. */
+int node_setup(struct ctl *c, struct args *a);
+int node_join(struct ctl *c, struct args *a);
+int node_list(struct ctl *c, struct args *a);
+int node_standby(struct ctl *c, struct args *a);
+int node_activate(struct ctl *c, struct args *a);
+
 #endif
