@@ -317,7 +317,7 @@ make_network(struct parent *p, char *why)
 	    (rc = forwarding_on(&p->forwarding, c, keep, why)) < 0)
 		return rc;
 	p->has_firewall = true;
-	return firewall_apply(c, p->workers, why);
+	return firewall_apply(c, p->workers, false, why);
 }
 
 /* ---- what was chosen */

@@ -160,7 +160,7 @@ swap(struct parent *p)
 	struct reload *r = &p->reload;
 	char why[WHY_MAX] = "";
 
-	if (firewall_apply(r->setup->config, p->workers, why) < 0) {
+	if (firewall_apply(r->setup->config, p->workers, false, why) < 0) {
 		refuse(p, why);
 		return;
 	}
