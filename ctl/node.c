@@ -582,14 +582,15 @@ static void
 add_node(struct table *t, const json_t *node, const json_t *counts)
 {
 	char links[256], epoch[32], sessions[32] = "-", config[64];
-	const json_t *n = json_object_get(counts, "sessions");
+	const json_t *n = json_object_get(counts, "connected");
+	const char *hash = json_string_value(json_object_get(counts, "hash"));
 
 	links_text(node, links, sizeof(links));
 	snprintf(epoch, sizeof(epoch), "%" JSON_INTEGER_FORMAT,
 		 json_integer_value(json_object_get(node, "epoch")));
 	snprintf(config, sizeof(config), "%" JSON_INTEGER_FORMAT " %.8s",
 		 json_integer_value(json_object_get(node, "config_generation")),
-		 text_at(node, "config_hash"));
+		 hash != NULL ? hash : text_at(node, "config_hash"));
 	if (json_is_integer(n))
 		snprintf(sessions, sizeof(sessions), "%" JSON_INTEGER_FORMAT,
 			 json_integer_value(n));
@@ -607,7 +608,7 @@ print_nodes(const struct ctl *c, const json_t *info)
 	static const struct table_col col[] = {
 		{ "NODE", false },    { "CONFIGURED", false }, { "ROLE", false },
 		{ "EPOCH", true },    { "VERSION", false },    { "VPND", false },
-		{ "LINKS", false },   { "CONFIG", false },     { "SESSIONS", true },
+		{ "LINKS", false },   { "CONFIG", false },     { "CONNECTED", true },
 	};
 	const json_t *self = json_object_get(info, "self");
 	const json_t *peer = json_object_get(info, "peer");
@@ -623,8 +624,8 @@ print_nodes(const struct ctl *c, const json_t *info)
 	table_print(&t, stdout, c->has_colour ? "\033[1m" : "");
 	table_free(&t);
 	printf("\nsessions of both: %" JSON_INTEGER_FORMAT "\n",
-	       json_integer_value(json_object_get(mine, "sessions")) +
-		       json_integer_value(json_object_get(theirs, "sessions")));
+	       json_integer_value(json_object_get(mine, "connected")) +
+		       json_integer_value(json_object_get(theirs, "connected")));
 	if (!json_is_true(json_object_get(info, "clustered")))
 		puts("peer: none is configured");
 	else if (!json_is_object(peer))

@@ -347,7 +347,15 @@ pair_node_conf(const struct pair_answers *a, enum pair_side me, char *buf, size_
 {
 	struct out o = out_open(buf, cap);
 
-	put(&o, MADE_BY "node {\n\tname = \"%s\"\n}\n", a->name[me]);
+	put(&o, MADE_BY "node {\n\tname = \"%s\"\n\tvirtual_addresses = {",
+	    a->name[me]);
+	for (unsigned i = 0, n = 0; i < a->n_seg; i++)
+		for (unsigned k = 0; k < a->seg[i].n_virtual; k++) {
+			const char *v = a->seg[i].virtual[k];
+			put(&o, "%s \"%.*s\"", n++ > 0 ? "," : "",
+			    (int)strcspn(v, "/"), v);
+		}
+	put(&o, " }\n}\n");
 	for (unsigned i = 0; i < a->n_seg; i++)
 		if (a->seg[i].is_wan)
 			put(&o, "wan \"%s\" {\n\tinterface = \"%s\"\n}\n",

@@ -278,6 +278,7 @@ client_logins() { client_log_count 'POST https:.*' ${1:-c1}; }
 # Traffic through the tunnels: 20 echo requests a second each.
 flow_start() { # NS...
 	local n
+	FLOW_END=
 	for n; do
 		bg_ns $n ping -n -D -i 0.05 -W 1 10.10.0.100 > "$LAB/$n.flow" 2>&1
 		pair_flow[${n#c}]=$BG
@@ -285,14 +286,17 @@ flow_start() { # NS...
 	done
 }
 flow_stop() {
+	FLOW_END=$EPOCHREALTIME
 	kill -INT "${pair_flow[@]}" 2> /dev/null
 	pair_flow=()
 	sleep 0.1
 }
 pair_flow=()
 # The longest time without an answer since the start or since T (seconds.us), in ms.
+# A flow that has not come back is out until now.
 flow_outage() { # NS [T]
-	sed -n 's/^\[\([0-9.]*\)\].*bytes from.*/\1/p' "$LAB/$1.flow" |
+	(sed -n 's/^\[\([0-9.]*\)\].*bytes from.*/\1/p' "$LAB/$1.flow"
+		echo ${FLOW_END:-$EPOCHREALTIME}) |
 		awk -v t=${2:-0} '$1 < t { p = $1; next } { if (p && $1 - p > m) m = $1 - p; p = $1 }
 			END { printf "%d\n", m * 1000 + 0.5 }'
 }
