@@ -18,12 +18,13 @@
 # Nodes    in_node NODE CMD...; ctl_on NODE ARGS...; info NODE KEY.KEY; power_off NODE;
 #          node_alive; active: name of the active node; other NODE
 #          is_active NODE; holds NODE (all virtual addresses), holds_none; settled
-# Cables   cut|heal NODE SEG (silent), carrier NODE SEG up|down
+# Cables   seg_cut|seg_heal NODE SEG (silent), carrier NODE SEG up|down
 # Programs service_up NODE NAME, service_down NODE NAME (for good, SIGTERM),
 #          service_pids NODE NAME, kill9 NODE NAME (it comes back), sig NODE SIG NAME
 #          NAME: corosync keepalived hasync vpnd; vpnd_process NODE worker|keys|...: pids
 # Clients  client_start, client_up, ... of lab.sh, by certificate authority;
-#          flow_start NS..., flow_stop, flow_outage NS: longest gap in ms
+#          clients_up N; clients_remember NS..., clients_same NS...;
+#          flow_start NS..., flow_stop, flow_outage NS [SINCE]: longest gap in ms
 
 PAIR_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 if [ -z "$LAB_INNER" ]; then
@@ -93,19 +94,25 @@ pair_net() {
 # ---- the nodes --------------------------------------------------------------
 
 # Its init reaps orphans: keepalived's pid file check depends on it. "Ready" is
-# written last by the init itself: all else may be there from outside.
+# written last by the init itself: all else may be there from outside. The disk is
+# $LAB/disk.NODE and survives a power cut; addresses and rules do not.
 node_boot() { # NODE
-	local outer c t
+	local outer c t s disk=$LAB/disk.$1
+	[ -d "$disk" ] || {
+		mkdir -p "$disk/lib/tandem" "$disk/lib/corosync" && cp -a /etc "$disk" || return 1
+		mkdir -p "$disk/etc/corosync/uidgid.d" "$disk/etc/keepalived" "$disk/etc/tandem"
+		rm -f "$disk"/etc/corosync/* "$disk"/etc/keepalived/* 2> /dev/null
+	}
+	for s in $SEGS; do ip link set $1-$s up; done
+	in_ns $1 nft flush ruleset
+	pair_bare $1
 	ip netns exec $1 unshare --mount --propagation private --pid --uts --ipc --fork \
 		--kill-child --mount-proc sh -c '
 		hostname '$1'
-		mount -t tmpfs tmpfs /mnt && mkdir /mnt/etc && cp -a /etc/. /mnt/etc
-		mount --bind /mnt/etc /etc
-		for d in "mode=755 /run" "mode=1777 /dev/shm" "mode=755 /var/lib" "mode=755 /var/log"; do
-			mount -t tmpfs -o ${d% *} tmpfs ${d#* }; done
-		mkdir -p /var/log/corosync /var/lib/corosync /var/lib/tandem /run/tandem \
-			/etc/corosync/uidgid.d /etc/keepalived /etc/tandem
-		rm -f /etc/corosync/* /etc/keepalived/* /etc/tandem/* 2> /dev/null
+		mount --bind '"$disk"'/etc /etc && mount --bind '"$disk"'/lib /var/lib &&
+		for d in "mode=755 /run" "mode=1777 /dev/shm" "mode=755 /var/log"; do
+			mount -t tmpfs -o ${d% *} tmpfs ${d#* } || exit 1; done
+		mkdir -p /var/log/corosync /run/tandem
 		: > /run/ready
 		while :; do sleep 1; done' < /dev/null > /dev/null 2>> "$LAB/$1.init.log" &
 	outer=$!
@@ -117,6 +124,15 @@ node_boot() { # NODE
 	done
 	return 1
 }
+# A machine that boots has no virtual addresses.
+pair_bare() { # NODE
+	local v
+	for v in wan1:192.0.2.10/24 wan2:198.51.100.10/24 lan:10.10.0.10/24 \
+		wan1:2001:db8:1::10/64 wan2:2001:db8:2::10/64 lan:fd00:10::10/64; do
+		ip -n $1 addr del ${v#*:} dev ${v%%:*} 2> /dev/null
+	done
+	return 0
+}
 node_alive() { [ -d /proc/$(cat "$LAB/$1.init")/root/run ]; }
 in_node() { local n=$1; shift; nsenter -t $(cat "$LAB/$n.init") -m -p -n -u -i "$@"; }
 ctl_on() { local n=$1; shift; in_node $n timeout 12 "$TANDEM_BIN/vpnctl" "$@"; }
@@ -124,10 +140,11 @@ other() { [ $1 = a ] && echo b || echo a; }
 power_off() { # every cable and every process at once
 	local s
 	for s in $SEGS; do echo "link set $1-$s down"; done | ip -b - && kill -9 $(cat "$LAB/$1.init")
+	pair_bare $1
 }
-cut() { bridge link set dev $1-$2 state 0; }
+seg_cut() { bridge link set dev $1-$2 state 0; }
 # A port just brought up is put into forwarding a moment later: not right after carrier.
-heal() { bridge link set dev $1-$2 state 3; }
+seg_heal() { bridge link set dev $1-$2 state 3; }
 carrier() { ip link set $1-$2 $3; }
 
 # ---- configuration ----------------------------------------------------------
@@ -274,6 +291,37 @@ user_add() { # NAME PASSWORD
 }
 # How often a password was typed, and the process is still the first one.
 client_logins() { client_log_count 'POST https:.*' ${1:-c1}; }
+
+# The address the client's tunnel has now, not the one it got at first.
+inner_now() { ip -n $1 -br -4 addr show vpn0 2> /dev/null | awk '{ sub("/.*", "", $3); print $3 }'; }
+clients_up() { # N: users user1@c1 ...; all start at once
+	local i
+	for i in $(seq $1); do
+		[ -n "${lab_password[user$i]}" ] || user_add user$i "horse $i" || return 1
+	done
+	for i in $(seq $1); do client_start user$i@c$i; done
+	for i in $(seq $1); do
+		within 30 client_is_up c$i || { echo "c$i is not up"; tail -n 5 "$LAB/c$i.log"; return 1; }
+	done
+}
+# What must not change: the process, the number of logins, the inner address.
+declare -A pair_posts pair_addr pair_oc
+clients_remember() { # NS...
+	local n
+	for n; do
+		pair_posts[$n]=$(client_logins $n) pair_addr[$n]=$(inner_now $n) pair_oc[$n]=$(client_oc $n)
+	done
+}
+relogged() { [ "$(client_logins $1)" != "${pair_posts[$1]}" ] || [ "$(client_oc $1)" != "${pair_oc[$1]}" ]; }
+readdressed() { [ "$(inner_now $1)" != "${pair_addr[$1]}" ]; }
+clients_same() { # NS...
+	local n bad=0
+	for n; do
+		! relogged $n || { echo "$n logged in again or ended"; bad=1; }
+		! readdressed $n || { echo "$n had ${pair_addr[$n]}, has $(inner_now $n)"; bad=1; }
+	done
+	return $bad
+}
 
 # Traffic through the tunnels: 20 echo requests a second each.
 flow_start() { # NS...
