@@ -168,7 +168,7 @@ a_set_follows_what_the_node_says(void)
 		add(&w, i, (uint16_t)(1000 + i), false);
 	is_int(endpoints_apply(&s, wr_span(&w), false), 0, "all of it");
 	is_int(s.n, 5, "five");
-	ok(endpoints_has(&s, sid), "the second is there");
+	ok(endpoints_find(&s, sid), "the second is there");
 
 	w = wr_open(buf, sizeof(buf));
 	add(&w, 2, 0x7fff, true);
@@ -177,7 +177,7 @@ a_set_follows_what_the_node_says(void)
 	add(&w, 9, 1009, true);
 	is_int(endpoints_apply(&s, wr_span(&w), true), 0, "a change");
 	is_int(s.n, 5, "one less, one more");
-	ok(!endpoints_has(&s, sid) && row_of(&s, 2) == NULL, "the second is gone");
+	ok(!endpoints_find(&s, sid) && row_of(&s, 2) == NULL, "the second is gone");
 	ok(row_of(&s, 3) && row_of(&s, 3)->client.port == 2003, "the third moved");
 	for (unsigned i = 4; i <= 6; i++)
 		ok(row_of(&s, i) && row_of(&s, i)->client.port == 1000 + i,

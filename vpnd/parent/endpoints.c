@@ -33,12 +33,12 @@ endpoints_free(struct endpoints *s)
 	*s = (struct endpoints){ .skipped = s->skipped };
 }
 
-bool
-endpoints_has(const struct endpoints *s, const uint8_t sid[ENDPOINT_KEY])
+const struct endpoint *
+endpoints_find(const struct endpoints *s, const uint8_t sid[ENDPOINT_KEY])
 {
 	uint32_t at;
 
-	return s->map != NULL && map_find(s->map, sid, &at) == 0;
+	return s->map != NULL && map_find(s->map, sid, &at) == 0 ? &s->row[at].e : NULL;
 }
 
 static void

@@ -28,7 +28,9 @@ struct endpoints {
  * Returns 0, E_PROTO for bytes that are no entries (what came before them counts), or
  * E_NOMEM. */
 int endpoints_apply(struct endpoints *s, struct span bytes, bool is_delta);
-bool endpoints_has(const struct endpoints *s, const uint8_t sid[ENDPOINT_KEY]);
+/* NULL: not in it. */
+const struct endpoint *endpoints_find(const struct endpoints *s,
+				      const uint8_t sid[ENDPOINT_KEY]);
 void endpoints_free(struct endpoints *s); /* and empty again */
 
 #endif
