@@ -39,6 +39,7 @@ struct prefix6 {
 
 enum uplink_type { UPLINK_WIRED, UPLINK_CELLULAR };
 enum routing_mode { ROUTING_FULL, ROUTING_EXCLUDE, ROUTING_INCLUDE };
+enum node_role { NODE_SINGLE, NODE_PRIMARY, NODE_SPARE };
 enum tls_max { TLS_MAX_12, TLS_MAX_13 };
 
 /* One uplink (node.conf). ifname "" = the interface of the default route,
@@ -65,6 +66,7 @@ struct config_group {
 struct config {
 	/* node.conf */
 	char node_name[64]; /* default: the host name */
+	enum node_role node_role; /* of a pair: which half of the pool is ours */
 	struct config_wan wan[CONFIG_WANS];
 	unsigned n_wan; /* at least 1: "wan1" on the default route's interface */
 

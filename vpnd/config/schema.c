@@ -773,6 +773,8 @@ const struct option config_options[] = {
 
 { SECTION_NODE, "name", &type_host, 0, 0, "", NULL, NULL, EFFECT_RESTART, false,
   IN(node_name), "Name of this node in events; empty: the host name." },
+{ SECTION_NODE, "role", &type_word, 0, 0, "", "single", "single|primary|spare", EFFECT_RESTART, false,
+  IN(node_role), "Place in a pair: each of its nodes leases one half of the pool." },
 
 { SECTION_WAN, "interface", &type_ifname, 0, 0, "", NULL, NULL, EFFECT_RESTART, false,
   AT(struct config_wan, ifname), "Interface; empty: the one of the default route." },
@@ -790,7 +792,8 @@ const size_t config_n_options = COUNT(config_options);
 /* word_* go through unsigned. */
 _Static_assert(sizeof(enum tls_max) == sizeof(unsigned) &&
 		       sizeof(enum routing_mode) == sizeof(unsigned) &&
-		       sizeof(enum uplink_type) == sizeof(unsigned),
+		       sizeof(enum uplink_type) == sizeof(unsigned) &&
+		       sizeof(enum node_role) == sizeof(unsigned),
 	       "an enum is not the size of unsigned");
 
 const struct section *
