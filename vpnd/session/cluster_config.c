@@ -240,7 +240,11 @@ pair_config_synced(struct pair *p)
 		pair_hash_text(p->config.text, p->config.n, hash);
 	if (strcmp(hash, pair_running_hash(p)) == 0)
 		return;
-	if (!p->config.is_there || p->host->control->config->node_role == NODE_SINGLE)
+	enum node_role role = p->host->control->config->node_role;
+	/* A spare that comes first waits for what its primary has. */
+	if (!p->config.is_there && role == NODE_SPARE)
+		return;
+	if (!p->config.is_there || role == NODE_SINGLE)
 		store_running(p);
 	else
 		adopt(p);
