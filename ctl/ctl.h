@@ -82,4 +82,11 @@ int node_list(struct ctl *c, struct args *a);
 int node_standby(struct ctl *c, struct args *a);
 int node_activate(struct ctl *c, struct args *a);
 
+/* pair.c: the configuration that both nodes run. */
+int pair_config_apply(struct ctl *c, struct args *a);
+int pair_config_confirm(struct ctl *c, struct args *a);
+int pair_config_history(struct ctl *c, struct args *a);
+int pair_config_rollback(struct ctl *c, struct args *a);
+int pair_config_hash(struct ctl *c, struct args *a);
+
 #endif

@@ -347,8 +347,9 @@ pair_node_conf(const struct pair_answers *a, enum pair_side me, char *buf, size_
 {
 	struct out o = out_open(buf, cap);
 
-	put(&o, MADE_BY "node {\n\tname = \"%s\"\n\tvirtual_addresses = {",
-	    a->name[me]);
+	put(&o, MADE_BY "node {\n\tname = \"%s\"\n\trole = \"%s\"\n"
+		    "\tvirtual_addresses = {",
+	    a->name[me], me == PAIR_PRIMARY ? "primary" : "spare");
 	for (unsigned i = 0, n = 0; i < a->n_seg; i++)
 		for (unsigned k = 0; k < a->seg[i].n_virtual; k++) {
 			const char *v = a->seg[i].virtual[k];

@@ -40,6 +40,7 @@ struct prefix6 {
 
 enum uplink_type { UPLINK_WIRED, UPLINK_CELLULAR };
 enum routing_mode { ROUTING_FULL, ROUTING_EXCLUDE, ROUTING_INCLUDE };
+enum node_role { NODE_SINGLE, NODE_PRIMARY, NODE_SPARE };
 enum tls_max { TLS_MAX_12, TLS_MAX_13 };
 
 /* One uplink (node.conf). ifname "" = the interface of the default route,
@@ -69,6 +70,7 @@ struct config {
 	struct in_addr virtual4[CONFIG_VIRTUAL]; /* they move within a pair */
 	struct in6_addr virtual6[CONFIG_VIRTUAL];
 	unsigned n_virtual4, n_virtual6;
+	enum node_role node_role; /* of a pair: which half of the pool is ours */
 	struct config_wan wan[CONFIG_WANS];
 	unsigned n_wan; /* at least 1: "wan1" on the default route's interface */
 

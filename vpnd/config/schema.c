@@ -815,6 +815,8 @@ const struct option config_options[] = {
   IN(node_name), "Name of this node in events; empty: the host name." },
 { SECTION_NODE, "virtual_addresses", &type_virtual, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
   IN(virtual4), "Addresses that move between the nodes of a pair, those of the LAN too." },
+{ SECTION_NODE, "role", &type_word, 0, 0, "", "single", "single|primary|spare", EFFECT_RESTART, false,
+  IN(node_role), "Place in a pair: each of its nodes leases one half of the pool." },
 
 { SECTION_WAN, "interface", &type_ifname, 0, 0, "", NULL, NULL, EFFECT_RESTART, false,
   AT(struct config_wan, ifname), "Interface; empty: the one of the default route." },
@@ -832,7 +834,8 @@ const size_t config_n_options = COUNT(config_options);
 /* word_* go through unsigned. */
 _Static_assert(sizeof(enum tls_max) == sizeof(unsigned) &&
 		       sizeof(enum routing_mode) == sizeof(unsigned) &&
-		       sizeof(enum uplink_type) == sizeof(unsigned),
+		       sizeof(enum uplink_type) == sizeof(unsigned) &&
+		       sizeof(enum node_role) == sizeof(unsigned),
 	       "an enum is not the size of unsigned");
 
 const struct section *
