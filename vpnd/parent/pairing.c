@@ -545,6 +545,10 @@ on_changed(struct parent *p, const struct cluster_msg *m)
 						       : NULL;
 	if (s == NULL)
 		return;
+	/* Our session strikes out what its predecessor had; those are to be told yet. */
+	if (s == &q->own && q->is_due && !q->has_served &&
+	    (m->flags & (CLUSTER_DELTA | CLUSTER_REMOVE)))
+		return;
 	if (m->flags & CLUSTER_REMOVE) {
 		endpoints_free(s);
 		return;
