@@ -587,6 +587,22 @@ put_last_change(const struct pair *p, json_t *o)
 	json_object_set_new(o, "last_change", json_string(text));
 }
 
+/* Ours come from the table: what the store has of them is a second old. */
+static void
+put_own_counts(const struct pair *p, json_t *o)
+{
+	const struct control_host *h = p->host->control;
+
+	json_object_set_new(o, "config_hash", json_string(h->hash));
+	json_object_set_new(o, "connected",
+	                    json_integer(session_count(h->table, SESSION_CONNECTED)));
+	json_object_set_new(o, "away", json_integer(session_count(h->table, SESSION_AWAY) +
+	                                            session_count(h->table, SESSION_LINGER)));
+	json_object_set_new(o, "pending",
+	                    json_integer(session_count(h->table, SESSION_PENDING)));
+	json_object_set_new(o, "limit", json_integer(h->config->session_limit));
+}
+
 static json_t *
 node_json(const struct pair *p, const char *name, bool is_self)
 {
@@ -605,13 +621,16 @@ node_json(const struct pair *p, const char *name, bool is_self)
 	/* A node that is gone has nobody connected, whatever it said last. */
 	if (!is_seen)
 		return o;
+	if (is_self) {
+		put_own_counts(p, o);
+		put_last_change(p, o);
+		return o;
+	}
 	copy_key(o, "config_hash", counts, "hash");
 	copy_key(o, "connected", counts, "connected");
 	copy_key(o, "away", counts, "away");
 	copy_key(o, "pending", counts, "pending");
 	copy_key(o, "limit", counts, "limit");
-	if (is_self)
-		put_last_change(p, o);
 	return o;
 }
 
