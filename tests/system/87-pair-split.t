@@ -3,7 +3,7 @@
 # 87-pair-split.t -- cables are cut silently: the heartbeat, the LAN, all of them; after
 # the heal one node has the addresses, clients pass traffic, both have the same store
 . "$(dirname "$0")/../lib/pair.sh"
-plan 17
+plan 18
 
 C="c1 c2"
 ok "the site is up, two clients connect" eval 'pair_up && clients_up 2'
@@ -33,6 +33,7 @@ for s in $SEGS; do seg_cut a $s; done
 ok "all of the active node cut: the other takes over" within 10 is_active b
 ok "traffic flows" within 25 flows $C
 note "out for $(flow_outage c1 $t0) ms"
+ok "a knows that it reaches nothing" within 6 eval '[ "$(in_node a cat /run/tandem/role)" = -100 ]'
 for s in $SEGS; do seg_heal a $s; done
 ok "healed: one holder" within 20 settled
 is "the one the clients went to" "$(active)" b
