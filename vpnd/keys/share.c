@@ -227,10 +227,16 @@ share_connect(struct share *s, int fd)
 
 /* ---- the rest ---- */
 
-void
+/* With the first stream of a loop libuv opens a file it wants in reserve: before the
+ * sandbox. */
+int
 share_init(struct share *s, uv_loop_t *loop)
 {
 	s->loop = loop;
+	int rc = uv_pipe_init(loop, &s->first, 0);
+	if (rc == 0)
+		uv_close((uv_handle_t *)&s->first, NULL);
+	return rc;
 }
 
 int
