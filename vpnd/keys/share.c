@@ -26,8 +26,9 @@ on_put(void *arg, const struct cluster_msg *m)
 
 	s->is_putting = s->is_again = false;
 	switch (m->status) {
-	case CLUSTER_OK:
-		s->generation = m->generation;
+	case CLUSTER_OK: /* a newer one may have been told of meanwhile */
+		if (m->generation > s->generation)
+			s->generation = m->generation;
 		log_info(0, "token keys stored for the pair generation=%llu copies=%u",
 			 (unsigned long long)m->generation, m->copies);
 		if (again)
