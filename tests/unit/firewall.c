@@ -116,6 +116,8 @@ in_a_pair_a_dying_node_is_silent(void)
 	ok(has("tcp sport 443 tcp flags & (rst | ack) == (rst | ack) meta mark != 1 "
 	       "oifname { \"eth0\" } drop"),
 	   "no RST, whatever its number");
+	ok(has("socket transparent 0 accept\n\t\tiifname { \"eth0\" } drop"),
+	   "nothing is answered that nobody listens for");
 	ok(!has("transit"), "no virtual address is known");
 	add_virtual(&c);
 	firewall_text(&c, 1, true, text, sizeof(text));

@@ -492,7 +492,8 @@ keys_main(const struct child *c)
 	k->share.tokens = &k->tokens;
 	k->share.on_change = on_shared;
 	k->share.arg = k;
-	share_init(&k->share, &k->loop);
+	if ((rc = share_init(&k->share, &k->loop)) < 0)
+		log_fatal("keys: event loop: %s", err_text(rc));
 	uv_timer_init(&k->loop, &k->rotation);
 	k->rotation.data = k;
 	uv_timer_start(&k->rotation, on_rotation_check, ROTATE_CHECK_MS,

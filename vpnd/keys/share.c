@@ -26,8 +26,9 @@ on_put(void *arg, const struct cluster_msg *m)
 
 	s->is_putting = s->is_again = false;
 	switch (m->status) {
-	case CLUSTER_OK:
-		s->generation = m->generation;
+	case CLUSTER_OK: /* a newer one may have been told of meanwhile */
+		if (m->generation > s->generation)
+			s->generation = m->generation;
 		log_info(0, "token keys stored for the pair generation=%llu copies=%u",
 			 (unsigned long long)m->generation, m->copies);
 		if (again)
@@ -227,10 +228,16 @@ share_connect(struct share *s, int fd)
 
 /* ---- the rest ---- */
 
-void
+/* With the first stream of a loop libuv opens a file it wants in reserve: before the
+ * sandbox. */
+int
 share_init(struct share *s, uv_loop_t *loop)
 {
 	s->loop = loop;
+	int rc = uv_pipe_init(loop, &s->first, 0);
+	if (rc == 0)
+		uv_close((uv_handle_t *)&s->first, NULL);
+	return rc;
 }
 
 int

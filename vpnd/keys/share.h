@@ -21,6 +21,7 @@ struct share {
 	struct tokenkeys **tokens; /* NULL until loaded; owned by the caller */
 	void (*on_change)(void *arg); /* *tokens is another set now */
 	void *arg;
+	uv_pipe_t first;
 	uint8_t *pair_key; /* secure memory; NULL: none */
 	struct cluster *cluster;
 	uint64_t generation; /* of the object, 0: none */
@@ -28,8 +29,8 @@ struct share {
 	bool has_role, is_active;
 };
 
-/* tokens, on_change and arg are set by the caller before. */
-void share_init(struct share *s, uv_loop_t *loop);
+/* tokens, on_change and arg are set by the caller before. -errno */
+int share_init(struct share *s, uv_loop_t *loop);
 /* E_INVAL for a key of another length. */
 int share_key(struct share *s, struct span key);
 /* A connection to hasync in place of the one before; takes fd over. */

@@ -95,6 +95,28 @@ put_silence(struct text *t, const struct config *c, bool is_pair)
 	put(t, "\t}\n");
 }
 
+/* A node whose vpnd is dead but which still has the address: what its kernel says to
+ * segments and datagrams that nobody listens for (RST, port unreachable) would send the
+ * client to a SYN that is not answered. A live vpnd has sockets for both. "transparent
+ * 0" is true for any socket, half-open ones too. */
+static void
+put_dead(struct text *t, const struct config *c)
+{
+	char wans[128];
+
+	if (!c->enabled || wan_set(c, wan_serves, wans, sizeof(wans)) == 0)
+		return;
+	put(t,
+	    "\tchain dead {\n"
+	    "\t\ttype filter hook input priority filter - 1; policy accept;\n"
+	    "\t\tmeta l4proto != { tcp, udp } accept\n"
+	    "\t\tth dport != %u accept\n"
+	    "\t\tsocket transparent 0 accept\n"
+	    "\t\tiifname %s drop\n"
+	    "\t}\n",
+	    c->port, wans);
+}
+
 /* "{ a, b }" of the virtual addresses of one family; how many. */
 static unsigned
 virtual_set(const struct config *c, int family, char *buf, size_t cap)
@@ -222,6 +244,7 @@ firewall_text(const struct config *c, unsigned workers, bool is_pair, char *buf,
 	put(&t, "table inet tandem\ndelete table inet tandem\ntable inet tandem {\n");
 	put_silence(&t, c, is_pair);
 	if (is_pair) {
+		put_dead(&t, c);
 		put_transit(&t, c);
 		put_lost(&t, c);
 	}
