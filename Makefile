@@ -126,16 +126,20 @@ mandir   := $(DESTDIR)$(PREFIX)/share/man
 docdir   := $(DESTDIR)$(PREFIX)/share/doc/tandem
 compdir  := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 unitdir  := $(DESTDIR)/lib/systemd/system
+userdir  := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 confdir  := $(DESTDIR)$(SYSCONFDIR)/tandem
-mans     := $(wildcard doc/man/*.[58])
+mans     := $(wildcard doc/man/*.[578])
 
 # Configuration that is there is never overwritten.
 install: all
-	install -d $(sbindir) $(bindir) $(docdir) $(compdir) $(unitdir) $(confdir)
+	install -d $(sbindir) $(bindir) $(docdir) $(compdir) $(unitdir) $(userdir) $(confdir)
 	install -m755 $(B)/bin/vpnd $(sbindir)/vpnd
+	install -m755 $(B)/bin/hasync $(sbindir)/hasync
 	install -m755 $(B)/bin/vpnctl $(bindir)/vpnctl
 	install -m644 deploy/completion/vpnctl $(compdir)/vpnctl
-	install -m644 deploy/systemd/tandem-vpnd.service $(unitdir)/
+	install -m644 deploy/systemd/*.service $(unitdir)/
+	install -m644 deploy/systemd/tandem.sysusers $(userdir)/tandem.conf
+	[ -n "$(DESTDIR)" ] || ! command -v systemd-sysusers >/dev/null || systemd-sysusers tandem.conf
 	install -m644 README.md CHANGES.md LICENSE deploy/tandem.conf deploy/node.conf $(docdir)/
 	for f in tandem node; do [ -e $(confdir)/$$f.conf ] || \
 	  install -m644 deploy/$$f.conf $(confdir)/$$f.conf; done
@@ -143,7 +147,8 @@ install: all
 
 # The configuration and the state (users, keys, leases) stay: PURGE=1 removes them.
 uninstall:
-	rm -f $(sbindir)/vpnd $(bindir)/vpnctl $(compdir)/vpnctl $(unitdir)/tandem-vpnd.service
+	rm -f $(sbindir)/vpnd $(sbindir)/hasync $(bindir)/vpnctl $(compdir)/vpnctl
+	rm -f $(addprefix $(unitdir)/,$(notdir $(wildcard deploy/systemd/*.service))) $(userdir)/tandem.conf
 	rm -rf $(docdir)
 	for m in $(notdir $(mans)); do rm -f $(mandir)/man$${m##*.}/$$m; done
 	[ -z "$(PURGE)" ] || rm -rf $(confdir) $(DESTDIR)/var/lib/tandem
