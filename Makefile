@@ -125,8 +125,9 @@ install: all
 	install -d $(sbindir) $(bindir) $(docdir) $(compdir) $(unitdir) $(confdir)
 	install -m755 $(B)/bin/vpnd $(sbindir)/vpnd
 	install -m755 $(B)/bin/vpnctl $(bindir)/vpnctl
+	install -m755 $(B)/bin/hasync $(sbindir)/hasync
 	install -m644 deploy/completion/vpnctl $(compdir)/vpnctl
-	install -m644 deploy/systemd/tandem-vpnd.service $(unitdir)/
+	install -m644 deploy/systemd/tandem-vpnd.service deploy/systemd/tandem-hasync.service $(unitdir)/
 	install -m644 README.md CHANGES.md LICENSE deploy/tandem.conf deploy/node.conf $(docdir)/
 	for f in tandem node; do [ -e $(confdir)/$$f.conf ] || \
 	  install -m644 deploy/$$f.conf $(confdir)/$$f.conf; done
@@ -134,7 +135,8 @@ install: all
 
 # The configuration and the state (users, keys, leases) stay: PURGE=1 removes them.
 uninstall:
-	rm -f $(sbindir)/vpnd $(bindir)/vpnctl $(compdir)/vpnctl $(unitdir)/tandem-vpnd.service
+	rm -f $(sbindir)/vpnd $(sbindir)/hasync $(bindir)/vpnctl $(compdir)/vpnctl
+	rm -f $(unitdir)/tandem-vpnd.service $(unitdir)/tandem-hasync.service
 	rm -rf $(docdir)
 	for m in $(notdir $(mans)); do rm -f $(mandir)/man$${m##*.}/$$m; done
 	[ -z "$(PURGE)" ] || rm -rf $(confdir) $(DESTDIR)/var/lib/tandem
