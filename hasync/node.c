@@ -240,7 +240,12 @@ check_gateways(struct node *n)
 		ok += is_ok;
 		all++;
 	}
+	bool is_news = ok != n->role.gateways_ok || all != n->role.gateways;
 	role_set_gateways(&n->role, ok, all);
+	/* The peer compares with its own: a state of a second ago would look like a
+	 * difference when both lose the same gateway. */
+	if (is_news)
+		n->h->on_role(n->arg);
 }
 
 void
