@@ -231,8 +231,8 @@ check_gateways(struct node *n)
 		if (p == NULL)
 			continue;
 		if (due)
-			probe_send(p, t);
-		bool is_ok = probe_is_ok(p, uv_now(n->loop));
+			probe_send(p);
+		bool is_ok = probe_is_ok(p);
 		if (is_ok != n->was_ok[i])
 			event(n, is_ok ? "gateway_up" : "gateway_down",
 			      n->c->links[i].name);
@@ -367,7 +367,7 @@ node_open(struct node **out, uv_loop_t *loop, const struct conf *c,
 	for (size_t i = 0; i < c->n_links && r == 0; i++) {
 		n->was_ok[i] = true;
 		if (c->links[i].n_gateways > 0)
-			r = probe_open(&n->probes[i], loop, &c->links[i], uv_now(loop));
+			r = probe_open(&n->probes[i], loop, &c->links[i]);
 	}
 	if (r == 0 && c->has_keepalived) {
 		/* What our predecessor said stands until we know better; what it said
