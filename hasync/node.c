@@ -17,6 +17,7 @@
 
 enum {
 	LINE_MAX_BYTES = 256,
+	ASK_EVERY_MS = 2000,
 	REMOVE_EVERY_MS = 1000, /* somebody may put them back by hand */
 };
 
@@ -32,7 +33,7 @@ struct node {
 	char line[LINE_MAX_BYTES];
 	size_t line_n;
 	struct probe *probes[CONF_LINKS_MAX];
-	uint64_t probed_ms, removed_ms;
+	uint64_t probed_ms, removed_ms, asked_ms;
 	pid_t keepalived;
 	bool was_removing, was_ok[CONF_LINKS_MAX];
 };
@@ -190,6 +191,18 @@ check_keepalived(struct node *n)
 	n->keepalived = pid;
 }
 
+/* On HUP it writes the group's state again, and nothing else happens. Asked again
+ * while there is no answer: a HUP during its own start or reload is lost. */
+static void
+ask_keepalived(struct node *n)
+{
+	if (n->keepalived == 0 || n->role.group != ROLE_UNKNOWN ||
+	    (n->asked_ms != 0 && now(n) - n->asked_ms < ASK_EVERY_MS))
+		return;
+	n->asked_ms = now(n);
+	kill(n->keepalived, SIGHUP);
+}
+
 static void
 remove_addresses(struct node *n)
 {
@@ -251,8 +264,10 @@ check_gateways(struct node *n)
 void
 node_tick(struct node *n)
 {
-	if (n->c->has_keepalived)
+	if (n->c->has_keepalived) {
 		check_keepalived(n);
+		ask_keepalived(n);
+	}
 	check_gateways(n);
 	think(n);
 	remove_addresses(n);
@@ -340,10 +355,8 @@ open_fifo(struct node *n)
 	n->has_poll = true;
 	n->poll.data = n;
 	uv_poll_start(&n->poll, UV_READABLE, on_fifo);
-	/* On HUP it writes the group's state again, and nothing else happens. */
 	check_keepalived(n);
-	if (n->keepalived != 0)
-		kill(n->keepalived, SIGHUP);
+	ask_keepalived(n);
 	return 0;
 }
 
