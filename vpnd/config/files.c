@@ -16,7 +16,7 @@ static bool
 is_readable(const char *path, const char *setting, mode_t *mode,
 	    struct config_report *report)
 {
-	struct stat st;
+	struct stat st = { 0 };
 	int rc = 0, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0 || fstat(fd, &st) < 0)

@@ -238,7 +238,7 @@ ask_step(struct conn *c, const struct auth_doc *doc)
 		copy_text(m.user, sizeof(m.user), auth_doc_field(doc, "username"));
 		copy_text(m.secret, sizeof(m.secret), field_of(doc, secrets));
 	}
-	if (!m.is_first && doc->auth_state != NULL)
+	if (doc != NULL && !m.is_first && doc->auth_state != NULL)
 		cookie = span_str(doc->auth_state);
 	else if (m.is_first || !http_req_cookie(l->req, "webvpncontext", &cookie))
 		cookie = (struct span){ 0 };
