@@ -518,12 +518,31 @@ has_local_lan(const struct config *cfg)
 	return false;
 }
 
+/* The one line that Cisco's clients read domains from. Parsed names have no sign
+ * that XML would mind. */
+static const char *
+dynamic_xml(const struct config *cfg, char *buf, size_t cap)
+{
+	const char *word = cfg->dynamic == DYNAMIC_INCLUDE ? "include" : "exclude";
+
+	snprintf(buf, cap,
+		 "<?xml version=\"1.0\" encoding=\"UTF-8\"?><config-auth "
+		 "client=\"vpn\" type=\"complete\" aggregate-auth-version=\"2\">"
+		 "<config client=\"vpn\" type=\"private\"><opaque "
+		 "is-for=\"vpn-client\"><custom-attr><dynamic-split-%s-domains>"
+		 "<![CDATA[%s]]></dynamic-split-%s-domains></custom-attr></opaque>"
+		 "</config></config-auth>",
+		 word, cfg->domains, word);
+	return buf;
+}
+
 static void
 write_parameters(struct conn *c, struct wr *w, const struct ipc_tunnel_grant *m)
 {
 	const struct config *cfg = c->w->cfg;
 	const struct connect_req *q = &c->login->connect;
 	const char *suffix = cfg->suffix;
+	char xml[CONFIG_DOMAINS_TEXT + 512];
 	struct connect_answer a = {
 		.server_name = SERVER_NAME,
 		.hostname = q->hostname[0] ? q->hostname : NULL,
@@ -557,10 +576,23 @@ write_parameters(struct conn *c, struct wr *w, const struct ipc_tunnel_grant *m)
 		.banner = cfg->banner[0] ? cfg->banner : NULL,
 		.cipher = q->cipher,
 		.dtls_port = c->local.port,
+		/* A name may move to another address, another uplink's, say. */
+		.dyndns = cfg->hostname[0] != '\0',
 	};
 
-	/* The suffix resolves inside only when routing is split by inclusion. */
-	if (cfg->routing == ROUTING_INCLUDE && suffix[0] != '\0') {
+	if (cfg->dynamic != DYNAMIC_OFF &&
+	    (q->platform == PLATFORM_WIN || q->platform == PLATFORM_MAC)) {
+		a.post_auth_xml = dynamic_xml(cfg, xml, sizeof(xml));
+		/* "Only these domains" has no meaning in a full tunnel: with no
+		 * destination of ours the answer names the client's own address. */
+		if (cfg->dynamic == DYNAMIC_INCLUDE && cfg->routing == ROUTING_FULL) {
+			a.routing = ROUTING_INCLUDE;
+			a.n_route = 0;
+		}
+	}
+	/* The suffix resolves inside only when routing is split by inclusion, and
+	 * then it would limit what tunnel_all_dns wants whole. */
+	if (a.routing == ROUTING_INCLUDE && suffix[0] != '\0' && !cfg->tunnel_all_dns) {
 		a.split_dns = &suffix;
 		a.n_split_dns = 1;
 	}
