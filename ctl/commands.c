@@ -73,7 +73,7 @@ static void
 print_field(const char *label, const char *text)
 {
 	printf("  %-22s ", label);
-	print_safe(stdout, text);
+	print_safe(stdout, *text ? text : "-");
 	putchar('\n');
 }
 

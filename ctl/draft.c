@@ -92,6 +92,8 @@ draft_check(struct ctl *c, struct args *a)
 	int rc = run_vpnd(words);
 	if (c->is_json && rc != CTL_UNREACHED)
 		printf("{\"ok\":%s}\n", rc == CTL_OK ? "true" : "false");
+	else if (rc == CTL_OK)
+		puts("no mistakes");
 	return rc;
 }
 

@@ -207,7 +207,11 @@ put(struct ctl *c, json_t *question, const char *done, const char *name)
 	if (rc == CTL_OK && !c->is_json) {
 		printf("user ");
 		print_safe(stdout, name);
-		printf(" %s\n", done);
+		printf(" %s", done);
+		long long n = (long long)json_integer_value(json_object_get(answer, "ended"));
+		if (n > 0)
+			printf("; %lld session%s ended", n, n == 1 ? "" : "s");
+		putchar('\n');
 	}
 	json_decref(answer);
 	return rc;
@@ -263,7 +267,7 @@ user_passwd(struct ctl *c, struct args *a)
 	return put(c,
 	           json_pack("{ss ss ss sb}", "cmd", "user_put", "name", a->v[0], "hash",
 	                     hash, "create", false),
-	           "has a new password; its sessions end", a->v[0]);
+	           "has a new password", a->v[0]);
 }
 
 static int
@@ -274,7 +278,7 @@ set_authorised(struct ctl *c, struct args *a, bool is_authorised)
 	return put(c,
 	           json_pack("{ss ss sb sb}", "cmd", "user_put", "name", a->v[0],
 	                     "authorised", is_authorised, "create", false),
-	           is_authorised ? "enabled" : "disabled; its sessions end", a->v[0]);
+	           is_authorised ? "enabled" : "disabled", a->v[0]);
 }
 
 int
@@ -295,7 +299,7 @@ user_remove(struct ctl *c, struct args *a)
 	if (!args_end(c, a, 1, 1))
 		return CTL_USAGE;
 	return put(c, json_pack("{ss ss}", "cmd", "user_remove", "name", a->v[0]),
-	           "removed; its sessions end", a->v[0]);
+	           "removed", a->v[0]);
 }
 
 static void

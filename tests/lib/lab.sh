@@ -16,13 +16,13 @@
 #
 # Checks     plan N; ok NAME CMD...; fails NAME CMD...; is NAME GOT WANT;
 #            like NAME GOT RE; unlike; skip NAME WHY; note TEXT; bail WHY
-# Places     in_ns NS CMD..., in_client (c1), in_gateway, in_lan, in_wan
+# Places     in_ns NS CMD..., bg_ns NS CMD..., in_client (c1), in_gateway, in_lan, in_wan
 # Patience   within SECONDS CMD...: polls; never sleep for something that comes
 # Server     vpnd_up [CONFIG [NODECONFIG]]; vpnd_try CONFIG (expects an exit,
 #            text in $LAB/try.log, code in $VPND_RC); vpnd_stop; vpnd_reload CONFIG;
 #            vpnd_pids [PROCESS]; vpnd_kill9 PROCESS; vpnd_kill9_all; ctl ARGS...
 #            user_add NAME PASSWORD; log_has RE; event_count NAME [JQ-CONDITION];
-#            sessions_are N; session_get USER KEY
+#            sessions_are N (not counting those that linger after a goodbye); session_get USER KEY
 # Clients    client_up USER[@NS] [openconnect options]; client_down [NS];
 #            client_env VAR [NS]; client_log_has RE [NS]; client_gone [NS];
 #            client_reasons [NS]; header NAME [NS]; has_dtls [NS]; pings [NS]
@@ -126,6 +126,11 @@ lab_end() {
 # ---- the network ------------------------------------------------------------
 
 in_ns() { local ns=$1; shift; nsenter --net=/run/netns/$ns "$@"; }
+# In the background, its own pid in BG: kill $BG ends the command itself.
+bg_ns() { # NS CMD...
+	nsenter --net=/run/netns/$1 "${@:2}" < /dev/null &
+	BG=$!
+}
 in_client() { in_ns c1 "$@"; }
 in_gateway() { in_ns gw "$@"; }
 in_lan() { in_ns lan "$@"; }
@@ -161,7 +166,9 @@ client_net() { # N: makes cN
 lab_up() { # [routed|onearm]
 	local n
 	lab_ns wan gw lan &&
-	ip -n wan link add clients type bridge stp_state 0 forward_delay 0 mcast_snooping 0 &&
+	# A bridge without an address of its own takes the lowest of its ports, and
+	# every client added later might change what the others have in their caches.
+	ip -n wan link add clients address 02:00:00:00:00:01 type bridge stp_state 0 forward_delay 0 mcast_snooping 0 &&
 	ip -n wan addr add 203.0.113.1/24 dev clients &&
 	ip -n wan addr add 2001:db8:3::1/64 dev clients nodad &&
 	ip -n wan link set clients up &&
@@ -191,9 +198,8 @@ lab_up() { # [routed|onearm]
 		}
 	NFT
 	client_net 1 || return 1
-	in_gateway tcpdump -Z root -qni wan0 -s 200 -c 30000 -U -w "$LAB/wan.pcap" \
-		> /dev/null 2>&1 < /dev/null &
-	lab_dump=$!
+	bg_ns gw tcpdump -Z root -qni wan0 -s 200 -c 30000 -U -w "$LAB/wan.pcap" > /dev/null 2>&1
+	lab_dump=$BG
 	disown
 }
 
@@ -283,7 +289,7 @@ event_count() { # NAME [CONDITION]
 		| select(.event == \"$1\") | select(${2:-true})" | grep -c .
 }
 event_seen() { [ "$(event_count "$@")" -gt 0 ]; }
-sessions_are() { [ "$(ctl -j sessions | jq '.sessions | length')" = "$1" ]; }
+sessions_are() { [ "$(ctl -j sessions | jq '[.sessions[] | select(.state != "linger")] | length')" = "$1" ]; }
 session_get() { # USER KEY
 	ctl -j sessions | jq -r ".sessions[] | select(.user == \"$1\") | .$2"
 }
@@ -317,7 +323,7 @@ client_start() { # USER[@NS] [openconnect options]
 	lab_client[$ns]=$!
 	CLIENT_NS=$ns
 }
-client_up() {
+client_up() { # as client_start, and waits
 	client_start "$@" || return 1
 	local ns=$CLIENT_NS end=$(($(lab_now_ms) + 20000))
 	until client_is_up $ns; do
@@ -356,14 +362,13 @@ inner4() { client_env INTERNAL_IP4_ADDRESS ${1:-c1}; }
 pings() { in_ns ${1:-c1} ping -q -c 3 -i 0.05 -W 1 ${2:-10.10.0.100}; }
 # A ping every 50 ms whose loss is counted when it ends.
 ping_start() { # NS ADDR
-	rm -f "$LAB/ping.txt"
-	in_ns $1 ping -n -i 0.05 -W 1 $2 > "$LAB/ping.txt" 2>&1 < /dev/null &
-	lab_ping=$!
+	bg_ns $1 ping -n -i 0.05 -W 1 $2 > "$LAB/ping.txt" 2>&1
+	lab_ping=$BG
 }
 ping_lost() { # prints the number of echoes that never came
-	kill -INT $lab_ping; wait $lab_ping 2> /dev/null
-	sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 \2/p' "$LAB/ping.txt" |
-		{ read -r a b; echo $((a - b)); }
+	kill -INT $lab_ping; within 3 test ! -e /proc/$lab_ping
+	sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 - \2/p' "$LAB/ping.txt" |
+		{ read -r sum && echo $((sum)) || echo unknown; }
 }
 
 # ---- trouble ----------------------------------------------------------------

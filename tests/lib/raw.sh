@@ -9,7 +9,7 @@ https() { # PATH [curl options]: the body on stdout
 https_code() { local path=$1; shift; https "$path" -o /dev/null -w '%{http_code}' "$@"; }
 # Bytes of our own inside TLS; what comes back on stdout.
 tls_send() { # [s_client options] < BYTES
-	{ cat; sleep "${TLS_WAIT:-1}"; } | in_client timeout "${TLS_MAX:-5}" openssl s_client \
+	{ cat; sleep "${TLS_WAIT:-1}"; } | in_client timeout "${TLS_MAX:-2}" openssl s_client \
 		-connect "$SERVER:$PORT" -quiet "$@" 2> /dev/null
 }
 tls_handshake() { # s_client options: succeeds if a session comes about

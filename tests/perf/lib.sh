@@ -189,24 +189,18 @@ tree_pids() {
 		}'
 }
 
-# CPU seconds of the tree, user and system, with the children it has reaped:
-# ocserv serves each connection in a process that is gone afterwards.
+# CPU seconds of the tree, user and system. Of those alive to the nanosecond: a
+# clock tick per process would hide what hundreds of idle processes use. With
+# the children they have reaped: ocserv serves each connection in a process that
+# is gone afterwards.
 tree_cpu_s() {
 	local pid
 	for pid in $(tree_pids); do
-		cat /proc/$pid/stat 2>/dev/null
+		cat /proc/$pid/task/*/schedstat /proc/$pid/stat 2>/dev/null
 	done | awk -v hz="$HZ" '
-		{ sub(/^.*\) /, ""); ticks += $12 + $13 + $14 + $15 }
-		END { printf "%.2f", ticks / hz }'
-}
-
-# The same to the nanosecond, but only of those alive: for an idle server, where
-# a clock tick per process would hide what hundreds of processes use.
-tree_cpu_fine_s() {
-	local pid
-	for pid in $(tree_pids); do
-		cat /proc/$pid/task/*/schedstat 2>/dev/null
-	done | awk '{ ns += $1 } END { printf "%.6f", ns / 1e9 }'
+		NF == 3 { s += $1 / 1e9; next }
+		{ sub(/^.*\) /, ""); s += ($14 + $15) / hz }
+		END { printf "%.6f", s }'
 }
 
 # KiB of the tree, shared pages divided among those who share them.

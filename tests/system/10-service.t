@@ -18,7 +18,7 @@ ok "R38 ... within 5 s" test $(($(lab_now_ms) - T0)) -lt 5000
 cert=$(in_client openssl s_client -connect $SERVER:443 < /dev/null 2> /dev/null | openssl x509 -noout -subject -issuer)
 is "R35 R38 it is self-signed" "$(sed -n 's/^issuer=//p' <<< "$cert")" "$(sed -n 's/^subject=//p' <<< "$cert")"
 ok "it says which interface it took" log_has wan0
-ok "it says how to add a user" log_has 'vpnctl user add'
+ok "it says how to add a user" log_has 'vpnctl .*user add'
 ok "a user is added" user_add alice 'correct horse'
 
 ok "R1 R8 a stock openconnect logs in" client_up alice
@@ -61,7 +61,7 @@ is "R25 no binary" "$(https_code /1/binaries/vpnsetup.exe)" 404
 e=$(event_count protocol_error)
 is "R22 other modules' paths are not known" "$(https_code /CACHE/stc/dart/profile.xml)" 404
 is "R22 and are no error" "$(event_count protocol_error)" "$e"
-is "an unknown method is refused" "$(https_code / -X BREW)" 405
+like "an unknown method is refused" "$(https_code / -X BREW)" '^(405|501)$'
 ok "the client still works" pings
 
 client_down

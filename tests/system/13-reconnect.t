@@ -16,7 +16,7 @@ reconnects() { client_log_count 'CSTP connected' ${1:-c1}; }
 came_back() { [ "$(reconnects $1)" -gt $2 ]; }
 same_session() { # NAME USER NS ID ADDRESS: what must hold after every return
 	is "$1: same session" "$(session_get $2 id)" "$4"
-	is "$1: same address" "$(session_get $2 address)" "$5"
+	is "$1: same address" "$(session_get $2 addr4)" "$5"
 	ok "$1: traffic, IPv4" within 5 pings $3
 	ok "$1: traffic, IPv6" within 5 pings $3 fd00:10::100
 	ok "$1: nobody was asked to log in" test "$(event_count auth_success)" = "$logins"

@@ -12,7 +12,7 @@ nothing_left() {
 }
 rules=$(in_gateway ip rule; in_gateway ip route)
 
-in_gateway socat TCP4-LISTEN:443,fork,reuseaddr /dev/null & hog=$!
+bg_ns gw socat TCP4-LISTEN:443,fork,reuseaddr /dev/null; hog=$BG
 within 3 in_gateway sh -c 'ss -Hltn "sport = :443" | grep -q .'
 vpnd_try 'server { workers = 1 }'
 is "port in use: exit code" "$VPND_RC" 71

@@ -60,7 +60,7 @@ like "the list has the others" "$(ctl user list)" 'alice'
 unlike "R92 the list shows no hash" "$(ctl user list; ctl -j user list)" '\$y\$'
 unlike "R92 no password in the log or the events" "$(cat $LAB/vpnd.log; ctl -j events --last 1000)" 'secret-|new secret'
 like "vpnctl why tells of the failures" "$(ctl why alice)" 'password'
-fails "a name with a slash is no user" user_add a/b x
+fails "a name with a line break is no user" user_add $'a\nb' x
 
 many() { # attempts in one login: the form comes back until they are used up
 	local i form; form=$(xml_init | xml_post / --interface 203.0.113.121)
@@ -72,13 +72,13 @@ many() { # attempts in one login: the form comes back until they are used up
 unlike "after the last attempt there is no form" "$(many)" '<form'
 hammer() { # one source guesses on: it is made to wait or turned away
 	local i form t
-	for i in $(seq 12); do
+	for i in $(seq 11); do
 		form=$(xml_init | xml_post / --interface 203.0.113.122)
 		xml_reply "u$i" bad "$form" | xml_post / --interface 203.0.113.122 > /dev/null
 	done
 }
-t=$(lab_now_ms); hammer
-ok "a source that guesses is slowed down" within 2 event_seen backoff
+t=$(lab_now_ms); hammer; t=$(($(lab_now_ms) - t))
+ok "a source that guesses is slowed down ($t ms)" test $t -gt 5000
 like "another source logs in meanwhile" "$(raw_login dave secret-d --interface 203.0.113.123)" '<session-token>'
 
 ok "groups are configured" vpnd_reload "$CONFIG

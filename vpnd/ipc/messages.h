@@ -41,6 +41,7 @@ enum {
 	IPC_PEM_MAX = 65536,
 	IPC_SID = 16,
 	IPC_DTLS_ID = 32,
+	IPC_DTLS_MATERIAL = 81, /* 2 keys of 32, their salts, a nonce, key length */
 	IPC_DTLS_SECRET = 48, /* master secret (48) or PSK (32, then zeroes) */
 };
 
@@ -163,7 +164,12 @@ enum event_what {
 	X(dtls_secret,     IPC_SESSION, IPC_WORKER,  0)                            \
 	X(dtls_up,         IPC_WORKER,  IPC_SESSION, 0)                            \
 	X(dtls_down,       IPC_WORKER,  IPC_SESSION, 0)                            \
-	X(dtls_drop,       IPC_SESSION, IPC_WORKER,  0)
+	X(dtls_drop,       IPC_SESSION, IPC_WORKER,  0) \
+	/* a client whose NAT moved it to another worker's socket */ \
+	X(dtls_stray, IPC_WORKER, IPC_SESSION, 0) \
+	X(dtls_try, IPC_SESSION, IPC_WORKER, 0) \
+	X(dtls_give, IPC_WORKER, IPC_SESSION, 0) \
+	X(dtls_take, IPC_SESSION, IPC_WORKER, 0)
 
 #define IPC_FIELDS_ready(F)          F(u32, pid, 0)
 #define IPC_FIELDS_ping(F)           F(u32, id, 0)
@@ -267,6 +273,19 @@ enum event_what {
 #define IPC_FIELDS_dtls_down(F)      F(u32, slot, 0) F(u32, gen, 0) F(raw, dtls_id, IPC_DTLS_ID) F(str, reason, 63)
 /* Forget this DTLS channel without a word: it moved, or the session ended. */
 #define IPC_FIELDS_dtls_drop(F)      F(u32, slot, 0) F(u32, gen, 0) F(raw, dtls_id, IPC_DTLS_ID)
+
+/* A record from an address that the receiving worker does not know. session asks
+ * the workers that carry channels last seen at that host; the one whose keys open
+ * it gives the channel away, keys and counters, to the worker that hears it now. */
+#define IPC_DTLS_WHERE(F)            F(u8, worker, 0) F(u8, wan, 0) F(addr, peer, 0) F(addr, local, 0)
+#define IPC_FIELDS_dtls_stray(F)     IPC_DTLS_WHERE(F) F(var, datagram, 2048)
+#define IPC_FIELDS_dtls_try(F)       IPC_DTLS_WHERE(F) F(var, datagram, 2048)
+/* material: struct record_material as record_material_write gives it. */
+#define IPC_DTLS_CHANNEL(F)          F(u32, slot, 0) F(u32, gen, 0) F(raw, dtls_id, IPC_DTLS_ID) F(u16, cipher, 0) \
+	                             F(raw, material, IPC_DTLS_MATERIAL) F(u64, tx_seq, 0) F(u64, rx_top, 0)
+#define IPC_FIELDS_dtls_give(F)      IPC_DTLS_WHERE(F) IPC_DTLS_CHANNEL(F)
+#define IPC_FIELDS_dtls_take(F)      IPC_DTLS_WHERE(F) IPC_DTLS_CHANNEL(F) F(raw, sid, IPC_SID) F(addr, addr4, 0) F(addr, addr6, 0) \
+	                             F(u16, mtu, 0) F(u8, platform, 0) F(str, token, IPC_TOKEN_MAX)
 
 #define IPC_DECL_u8(f, max)   uint8_t f;
 #define IPC_DECL_u16(f, max)  uint16_t f;

@@ -1236,6 +1236,60 @@ session_dtls_down(struct session_table *t, unsigned w, const struct ipc_dtls_dow
 }
 
 void
+session_dtls_stray(struct session_table *t, unsigned w, const struct ipc_dtls_stray *m)
+{
+	uint64_t asked = 0; /* a bit per worker */
+
+	for (uint32_t i = 0; i < t->n_slots; i++) {
+		struct session *s = session_at(t, i);
+		if (s == NULL || !s->has_dtls || s->dtls_worker == w || s->dtls_worker >= 64 ||
+		    asked >> s->dtls_worker & 1 || !ip_same_host(&s->dtls_peer, &m->peer))
+			continue;
+		struct ipc_dtls_try a = { .worker = (uint8_t)w,
+			                  .wan = m->wan,
+			                  .peer = m->peer,
+			                  .local = m->local };
+		a.datagram.n = m->datagram.n;
+		memcpy(a.datagram.p, m->datagram.p, m->datagram.n);
+		asked |= UINT64_C(1) << s->dtls_worker;
+		send_to(t, IPC_WORKER, s->dtls_worker, IPC_dtls_try, &a);
+	}
+}
+
+void
+session_dtls_give(struct session_table *t, unsigned w, const struct ipc_dtls_give *m)
+{
+	struct session *s = session_named(t, m->slot, m->gen);
+
+	if (s == NULL || !s->has_dtls || s->dtls_worker != w || m->worker == w ||
+	    m->worker >= 64 ||
+	    memcmp(s->dtls_id, m->dtls_id, IPC_DTLS_ID) != 0)
+		return;
+	struct ipc_dtls_take a = { .worker = m->worker,
+		                   .wan = m->wan,
+		                   .peer = m->peer,
+		                   .local = m->local,
+		                   .slot = m->slot,
+		                   .gen = m->gen,
+		                   .cipher = m->cipher,
+		                   .tx_seq = m->tx_seq,
+		                   .rx_top = m->rx_top,
+		                   .addr4 = s->claims.addr4,
+		                   .addr6 = s->claims.addr6,
+		                   .mtu = s->mtu,
+		                   .platform = s->claims.platform };
+	memcpy(a.dtls_id, m->dtls_id, sizeof(a.dtls_id));
+	memcpy(a.material, m->material, sizeof(a.material));
+	memcpy(a.sid, s->claims.sid, sizeof(a.sid));
+	memcpy(a.token, s->token, sizeof(a.token));
+	s->dtls_worker = m->worker;
+	s->dtls_peer = m->peer;
+	send_to(t, IPC_WORKER, m->worker, IPC_dtls_take, &a);
+	OPENSSL_cleanse(&a, sizeof(a));
+	steer(t, s);
+}
+
+void
 session_worker_new(struct session_table *t, unsigned w, struct now now)
 {
 	for (uint32_t i = 0; i < t->n_slots; i++) {

@@ -131,6 +131,12 @@ void session_down(struct session_table *t, unsigned w, const struct ipc_tunnel_d
                   struct now now);
 void session_mtu(struct session_table *t, unsigned w, const struct ipc_tunnel_mtu *m);
 void session_dtls_ask(struct session_table *t, unsigned w, const struct ipc_dtls_ask *m);
+/* A record from an unknown address: who had a channel at that host? And the
+ * worker whose keys opened it gives the channel to the one that hears it now. */
+void session_dtls_stray(struct session_table *t, unsigned w,
+                        const struct ipc_dtls_stray *m);
+void session_dtls_give(struct session_table *t, unsigned w,
+                       const struct ipc_dtls_give *m);
 void session_dtls_up(struct session_table *t, unsigned w, const struct ipc_dtls_up *m);
 void session_dtls_down(struct session_table *t, unsigned w, const struct ipc_dtls_down *m);
 /* A fresh worker w: what the old one carried is gone. */

@@ -282,6 +282,8 @@ PASS(tunnel_down, session_down, from->index, &m->tunnel_down, now_of(d))
 PASS(tunnel_mtu, session_mtu, from->index, &m->tunnel_mtu)
 PASS(dtls_ask, session_dtls_ask, from->index, &m->dtls_ask)
 PASS(dtls_up, session_dtls_up, from->index, &m->dtls_up)
+PASS(dtls_stray, session_dtls_stray, from->index, &m->dtls_stray)
+PASS(dtls_give, session_dtls_give, from->index, &m->dtls_give)
 PASS(dtls_down, session_dtls_down, from->index, &m->dtls_down)
 
 /* The answers to the control socket's questions. */
@@ -319,6 +321,8 @@ static const peer_handler handlers[IPC_TYPES] = {
 	[IPC_tunnel_mtu] = on_tunnel_mtu,
 	[IPC_dtls_ask] = on_dtls_ask,
 	[IPC_dtls_up] = on_dtls_up,
+	[IPC_dtls_stray] = on_dtls_stray,
+	[IPC_dtls_give] = on_dtls_give,
 	[IPC_dtls_down] = on_dtls_down,
 };
 

@@ -27,6 +27,7 @@ enum {
 	HELLO_WAIT_MS = 3000,
 	COOKIE_ABOVE = 64, /* unfinished handshakes; then hellos need a cookie */
 	STRAYS_PER_S = 200,
+	STRAYS_ASKED_PER_S = 50, /* other workers, by way of session */
 	STRAY_CANDIDATES = 8,
 	DTLS_UDP_MTU = 1400, /* of handshake datagrams */
 };
@@ -97,6 +98,7 @@ dchan_free(struct dchan *d)
 	dtls_free(d->hs);
 	record_tx_free(&d->tx);
 	record_rx_free(&d->rx);
+	OPENSSL_cleanse(&d->keys, sizeof(d->keys));
 	free(d);
 }
 
@@ -309,6 +311,19 @@ dchan_new(struct worker *w, struct tunnel *t, const struct hello_wait *h)
 	return NULL;
 }
 
+/* A tunnel whose TLS channel is another worker's. */
+static void
+tunnel_of_elsewhere(struct tunnel *t, const uint8_t sid[IPC_SID], uint16_t mtu,
+                    uint8_t platform, const char *token)
+{
+	memcpy(&t->sid32, sid, sizeof(t->sid32));
+	t->mtu = mtu;
+	t->dpd_s = auth_platform_is_mobile(platform) ? t->w->cfg->dpd_mobile_s
+	                                             : t->w->cfg->dpd_s;
+	t->report->platform = platform;
+	snprintf(t->report->token, sizeof(t->report->token), "%s", token);
+}
+
 static void
 start_handshake(struct worker *w, const struct hello_wait *h,
 		const struct ipc_dtls_secret *m)
@@ -321,14 +336,8 @@ start_handshake(struct worker *w, const struct hello_wait *h,
 			tunnel_drop_if_empty(w, t);
 		return;
 	}
-	if (t->conn == NULL) { /* the TLS channel is another worker's */
-		memcpy(&t->sid32, m->sid, sizeof(t->sid32));
-		t->mtu = m->mtu;
-		t->dpd_s = auth_platform_is_mobile(m->platform) ? w->cfg->dpd_mobile_s
-								: w->cfg->dpd_s;
-		t->report->platform = m->platform;
-		snprintf(t->report->token, sizeof(t->report->token), "%s", m->token);
-	}
+	if (t->conn == NULL)
+		tunnel_of_elsewhere(t, m->sid, m->mtu, m->platform, m->token);
 	t->report->dtls_mode = m->mode;
 	t->report->dtls_cipher = m->cipher;
 	memcpy(t->report->dtls_secret, m->secret, IPC_DTLS_SECRET);
@@ -369,7 +378,7 @@ dchan_on_secret(struct worker *w, const struct ipc_dtls_secret *m)
 static void
 become_keyed(struct dchan *d)
 {
-	if (dtls_keys(d->hs, &d->tx, &d->rx) < 0) {
+	if (dtls_material(d->hs, &d->keys) < 0 || dtls_keys(d->hs, &d->tx, &d->rx) < 0) {
 		dchan_close(d, "no keys", false);
 		return;
 	}
@@ -400,7 +409,8 @@ become_open(struct dchan *d)
 	struct tunnel *t = d->tunnel;
 
 	d->state = DCHAN_OPEN;
-	dtls_settle(d->hs); /* the peer has our Finished: memory back */
+	/* The peer has our Finished: the handshake's memory is not needed. */
+	dtls_settle(d->hs);
 	if (d->is_successor) {
 		struct dchan *old = dchan_by_peer(w, &d->path.peer);
 		d->is_successor = false;
@@ -532,41 +542,155 @@ dchan_datagram(struct dchan *d, const struct ip_addr *local, uint8_t *p, size_t 
 }
 
 /* RFC 6347 has no connection ids here: a client whose NAT gave it a new port is
- * known by its keys alone. Only sessions last seen at the same address are tried,
- * few of them, and a higher record number than ever seen must come with it. */
-void
-dchan_adopt(struct worker *w, unsigned listener, const struct batch_path *path,
-	    struct span datagram)
+ * known by its keys alone. Only channels last seen at the same host are tried,
+ * few of them, and a higher record number than ever seen must come with it. The
+ * text that opened lies in w->text. */
+static struct dchan *
+whose(struct worker *w, const struct ip_addr *peer, struct span datagram,
+      struct span *text)
 {
 	struct record_head h;
 	unsigned tried = 0;
 
 	if (record_peek(datagram, &h) < 0 || h.epoch != 1 || h.type != RECORD_DATA ||
 	    datagram.n > RECV_BYTES)
-		return;
+		return NULL;
 	for (uint32_t i = 0; i < WORKER_DCHANS && tried < STRAY_CANDIDATES; i++) {
 		struct dchan *d = w->dchan[i];
-		if (d == NULL || d->state != DCHAN_OPEN ||
-		    !ip_same_host(&d->path.peer, &path->peer) ||
-		    h.seq <= record_rx_top(&d->rx))
-			continue;
-		if (++w->strays > STRAYS_PER_S)
-			return;
-		tried++;
-		struct span text;
 		uint8_t type;
-		memcpy(w->text, datagram.p, h.total);
-		if (record_open(&d->rx, w->text, h.total, &type, &text) < 0)
+		if (d == NULL || d->state != DCHAN_OPEN ||
+		    !ip_same_host(&d->path.peer, peer) || h.seq <= record_rx_top(&d->rx))
 			continue;
-		forget_peer(d);
-		d->path = *path;
-		d->listener = listener;
-		d->heard_ms = w->now_ms;
-		remember_peer(d);
-		log_info(d->tunnel->sid32, "dtls peer moved to another port");
+		tried++;
+		memcpy(w->text, datagram.p, h.total);
+		if (record_open(&d->rx, w->text, h.total, &type, text) == 0)
+			return d;
+	}
+	return NULL;
+}
+
+static void
+move_here(struct dchan *d, unsigned listener, const struct batch_path *path)
+{
+	forget_peer(d);
+	d->path = *path;
+	d->listener = listener;
+	d->heard_ms = d->w->now_ms;
+	remember_peer(d);
+	log_info(d->tunnel->sid32, "dtls peer moved to another port");
+}
+
+/* None of ours: the kernel may have moved the client to our socket from another
+ * worker's. */
+static void
+ask_others(struct worker *w, unsigned listener, const struct batch_path *path,
+           struct span datagram)
+{
+	struct ipc_dtls_stray m = { .worker = (uint8_t)w->index,
+		                    .wan = w->listener[listener].wan,
+		                    .peer = path->peer,
+		                    .local = path->local };
+
+	if (datagram.n > sizeof(m.datagram.p))
+		return;
+	memcpy(m.datagram.p, datagram.p, datagram.n);
+	m.datagram.n = (uint32_t)datagram.n;
+	peer_send(&w->session, IPC_dtls_stray, &m);
+}
+
+void
+dchan_adopt(struct worker *w, unsigned listener, const struct batch_path *path,
+            struct span datagram)
+{
+	struct record_head h;
+	struct span text;
+
+	if (record_peek(datagram, &h) < 0 || h.epoch != 1 || h.type != RECORD_DATA ||
+	    w->strays >= STRAYS_PER_S)
+		return;
+	w->strays++;
+	struct dchan *d = whose(w, &path->peer, datagram, &text);
+	if (d != NULL) {
+		move_here(d, listener, path);
 		take_text(d, text);
+	} else if (w->asked < STRAYS_ASKED_PER_S) {
+		w->asked++;
+		ask_others(w, listener, path, datagram);
+	}
+}
+
+void
+dchan_on_try(struct worker *w, const struct ipc_dtls_try *m)
+{
+	struct span text;
+	struct dchan *d = whose(w, &m->peer, span_of(m->datagram.p, m->datagram.n), &text);
+
+	if (d == NULL || d != d->tunnel->dchan)
+		return;
+	struct ipc_dtls_give give = { .worker = m->worker,
+		                      .wan = m->wan,
+		                      .peer = m->peer,
+		                      .local = m->local,
+		                      .slot = d->tunnel->slot,
+		                      .gen = d->tunnel->gen,
+		                      .cipher = d->cipher,
+		                      .tx_seq = d->tx.seq,
+		                      .rx_top = record_rx_top(&d->rx) };
+	memcpy(give.dtls_id, d->id, IPC_DTLS_ID);
+	record_material_write(&d->keys, give.material);
+	if (text.n > 0 && text.p[0] == CSTP_DATA)
+		uplink_packet(w, d->tunnel, span_of(text.p + 1, text.n - 1), true);
+	peer_send(&w->session, IPC_dtls_give, &give);
+	OPENSSL_cleanse(&give, sizeof(give));
+	dchan_close(d, "moved to another worker", false);
+}
+
+static int
+listener_for(const struct worker *w, uint8_t wan, uint8_t family)
+{
+	for (int i = 0; i < WORKER_LISTENERS; i++)
+		if (w->listener[i].is_open && w->listener[i].wan == wan &&
+		    w->listener[i].family == family)
+			return i;
+	return -1;
+}
+
+void
+dchan_on_take(struct worker *w, const struct ipc_dtls_take *m)
+{
+	struct record_material keys;
+	struct hello_wait h = { .path = { .peer = m->peer, .local = m->local } };
+	int listener = listener_for(w, m->wan, m->peer.family);
+
+	if (listener < 0 || record_material_read(m->material, &keys) < 0)
+		return;
+	struct tunnel *t = tunnel_take(w, m->slot, m->gen, &m->addr4, &m->addr6);
+	if (t == NULL)
+		return;
+	if (t->conn == NULL)
+		tunnel_of_elsewhere(t, m->sid, m->mtu, m->platform, m->token);
+	h.listener = (unsigned)listener;
+	memcpy(h.id, m->dtls_id, IPC_DTLS_ID);
+	struct dchan *d = dchan_new(w, t, &h);
+	if (d == NULL) {
+		tunnel_drop_if_empty(w, t);
 		return;
 	}
+	d->keys = keys;
+	d->cipher = m->cipher;
+	if (record_resume(&d->tx, &d->rx, &keys, m->tx_seq, m->rx_top) < 0) {
+		dchan_close(d, "no keys", false);
+		return;
+	}
+	OPENSSL_cleanse(&keys, sizeof(keys));
+	w->n_handshakes--;
+	d->state = DCHAN_OPEN;
+	struct dchan *before = t->dchan;
+	t->dchan = d;
+	if (before != NULL)
+		dchan_close(before, "replaced", false);
+	remember_peer(d);
+	log_info(t->sid32, "dtls peer moved here from another worker");
 }
 
 void
@@ -607,7 +731,7 @@ tick(struct dchan *d)
 void
 dchan_tick(struct worker *w)
 {
-	w->strays = 0;
+	w->strays = w->asked = 0;
 	if (w->n_dchan == 0)
 		return;
 	for (uint32_t i = 0; i < WORKER_DCHANS; i++)

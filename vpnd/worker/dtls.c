@@ -617,40 +617,48 @@ key_bytes(const SSL *ssl)
 }
 
 int
-dtls_keys(struct dtls *d, struct record_tx *tx, struct record_rx *rx)
+dtls_material(const struct dtls *d, struct record_material *out)
 {
 	uint8_t block[2 * (RECORD_KEY_MAX + RECORD_SALT)];
-	struct record_key client = { 0 }, server = { 0 };
 	size_t k = d->is_done && d->ssl ? key_bytes(d->ssl) : 0;
-	int rc;
 
 	/* A server that is done has sent its Finished, so the nonce is known. */
-	if (k == 0 || !d->has_finished || d->has_given)
+	if (k == 0 || !d->has_finished)
 		return E_INVAL;
-	if ((rc = key_block(d->ssl, block, 2 * (k + RECORD_SALT))) < 0)
-		goto wipe;
-
+	int rc = key_block(d->ssl, block, 2 * (k + RECORD_SALT));
+	if (rc < 0)
+		return rc;
 	struct rd r = rd_open(span_of(block, sizeof(block)));
-	client.key_bytes = server.key_bytes = k;
-	rd_copy(&r, client.key, k);
-	rd_copy(&r, server.key, k);
-	rd_copy(&r, client.salt, RECORD_SALT);
-	rd_copy(&r, server.salt, RECORD_SALT);
+	*out = (struct record_material){ .tx.key_bytes = k, .rx.key_bytes = k };
+	rd_copy(&r, out->rx.key, k); /* the client writes with the first */
+	rd_copy(&r, out->tx.key, k);
+	rd_copy(&r, out->rx.salt, RECORD_SALT);
+	rd_copy(&r, out->tx.salt, RECORD_SALT);
+	memcpy(out->taken, d->finished, RECORD_NONCE);
+	OPENSSL_cleanse(block, sizeof(block));
+	return 0;
+}
 
-	if ((rc = record_tx_init(tx, &server, d->finished)) < 0)
-		goto wipe;
-	if ((rc = record_rx_init(rx, &client)) < 0) {
+int
+dtls_keys(struct dtls *d, struct record_tx *tx, struct record_rx *rx)
+{
+	struct record_material m;
+
+	if (d->has_given)
+		return E_INVAL;
+	int rc = dtls_material(d, &m);
+	if (rc < 0)
+		return rc;
+	rc = record_tx_init(tx, &m.tx, m.taken);
+	if (rc == 0 && (rc = record_rx_init(rx, &m.rx)) < 0)
 		record_tx_free(tx);
-		goto wipe;
-	}
+	OPENSSL_cleanse(&m, sizeof(m));
+	if (rc < 0)
+		return rc;
 	d->has_given = true;
 	if (d->mode == DTLS_RESUME)
 		dtls_settle(d);
-wipe:
-	OPENSSL_cleanse(block, sizeof(block));
-	OPENSSL_cleanse(&client, sizeof(client));
-	OPENSSL_cleanse(&server, sizeof(server));
-	return rc;
+	return 0;
 }
 
 void

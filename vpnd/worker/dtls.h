@@ -132,6 +132,10 @@ int dtls_keys(struct dtls *, struct record_tx *, struct record_rx *);
  * returns 0 and does nothing. */
 void dtls_settle(struct dtls *);
 
+/* The same keys as bytes, before dtls_keys, for a channel that may move to
+ * another process. E_INVAL before the handshake is done. */
+int dtls_material(const struct dtls *, struct record_material *out);
+
 /* The suite in use, for the log; "" before it is known. */
 const char *dtls_cipher_name(const struct dtls *);
 

@@ -227,3 +227,60 @@ record_rx_free(struct record_rx *rx)
 	EVP_CIPHER_CTX_free(rx->evp);
 	*rx = (struct record_rx){ 0 };
 }
+
+void
+record_material_write(const struct record_material *m, uint8_t out[RECORD_MATERIAL])
+{
+	struct wr w = wr_open(out, RECORD_MATERIAL);
+
+	wr_u8(&w, (uint8_t)m->tx.key_bytes);
+	wr_bytes(&w, m->tx.key, RECORD_KEY_MAX);
+	wr_bytes(&w, m->tx.salt, RECORD_SALT);
+	wr_bytes(&w, m->rx.key, RECORD_KEY_MAX);
+	wr_bytes(&w, m->rx.salt, RECORD_SALT);
+	wr_bytes(&w, m->taken, RECORD_NONCE);
+	assert(!wr_full(&w) && w.n == RECORD_MATERIAL);
+}
+
+int
+record_material_read(const uint8_t in[RECORD_MATERIAL], struct record_material *m)
+{
+	struct rd r = rd_open(span_of(in, RECORD_MATERIAL));
+	size_t k = rd_u8(&r);
+
+	if (k != 16 && k != 32)
+		return E_PROTO;
+	m->tx.key_bytes = m->rx.key_bytes = k;
+	rd_copy(&r, m->tx.key, RECORD_KEY_MAX);
+	rd_copy(&r, m->tx.salt, RECORD_SALT);
+	rd_copy(&r, m->rx.key, RECORD_KEY_MAX);
+	rd_copy(&r, m->rx.salt, RECORD_SALT);
+	rd_copy(&r, m->taken, RECORD_NONCE);
+	return 0;
+}
+
+/* The start of our nonces is `taken` with its top bit flipped, which is the same
+ * as adding 2^63; so skipping what was used is an addition to `taken`. */
+int
+record_resume(struct record_tx *tx, struct record_rx *rx, const struct record_material *m,
+              uint64_t tx_seq, uint64_t rx_top)
+{
+	uint8_t taken[RECORD_NONCE];
+	struct rd r = rd_open(span_of(m->taken, RECORD_NONCE));
+	struct wr w = wr_open(taken, sizeof(taken));
+
+	if (tx_seq < RECORD_SEQ_START || tx_seq >= RECORD_SEAL_MAX)
+		return E_PROTO;
+	wr_u64(&w, rd_u64(&r) + (tx_seq - RECORD_SEQ_START) + 1);
+	int rc = record_tx_init(tx, &m->tx, taken);
+	if (rc < 0)
+		return rc;
+	tx->seq = tx_seq;
+	if ((rc = record_rx_init(rx, &m->rx)) < 0) {
+		record_tx_free(tx);
+		return rc;
+	}
+	rx->replay.top = rx_top + 1;
+	memset(rx->replay.seen, 0xff, sizeof(rx->replay.seen));
+	return 0;
+}

@@ -115,6 +115,7 @@ tunnel_take(struct worker *w, uint32_t slot, uint32_t gen, const struct ip_addr 
 		free(t);
 		return NULL;
 	}
+	t->w = w;
 	t->slot = slot;
 	t->gen = gen;
 	t->addr4 = *addr4;

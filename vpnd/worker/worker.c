@@ -337,6 +337,18 @@ on_dtls_secret(void *arg, struct peer *from, const union ipc_body *m, const int 
 }
 
 static void
+on_dtls_try(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	dchan_on_try(arg, &m->dtls_try);
+}
+
+static void
+on_dtls_take(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	dchan_on_take(arg, &m->dtls_take);
+}
+
+static void
 on_dtls_drop(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 {
 	dchan_on_drop(arg, &m->dtls_drop);
@@ -350,6 +362,8 @@ static const peer_handler from_session[IPC_TYPES] = {
 	[IPC_token_issued] = on_token_issued, [IPC_token_checked] = on_token_checked,
 	[IPC_tunnel_grant] = on_tunnel_grant, [IPC_tunnel_close] = on_tunnel_close,
 	[IPC_dtls_secret] = on_dtls_secret,   [IPC_dtls_drop] = on_dtls_drop,
+	[IPC_dtls_try] = on_dtls_try,
+	[IPC_dtls_take] = on_dtls_take,
 };
 
 static void

@@ -108,6 +108,7 @@ struct dchan {
 	struct dtls *hs;
 	struct record_tx tx;
 	struct record_rx rx;
+	struct record_material keys; /* should it move to another worker */
 	struct batch_path path;
 	unsigned listener;
 	struct dchan *successor; /* a handshake from the same address and port */
@@ -118,6 +119,7 @@ struct dchan {
 };
 
 struct tunnel {
+	struct worker *w;
 	uint32_t slot, gen;
 	uint32_t sid32; /* for the log */
 	struct conn *conn;
@@ -185,7 +187,7 @@ struct worker {
 	struct map *by_peer; /* address and port -> dchan index */
 	struct hello_wait *hello;
 	struct dtls_cookie_keys cookies;
-	unsigned strays; /* trial decryptions of this second */
+	unsigned strays, asked; /* records of unknown peers, this second */
 	struct batch_rx *rx;
 	bool is_stopping;
 
@@ -278,6 +280,8 @@ uint8_t *dchan_slot(struct dchan *d);
 /* The socket said that n bytes do not fit: shrink this session's packets. */
 void dchan_on_send_error(void *arg, uint32_t slot, size_t n, int rc);
 void dchan_close(struct dchan *d, const char *why, bool tell);
+void dchan_on_try(struct worker *w, const struct ipc_dtls_try *m);
+void dchan_on_take(struct worker *w, const struct ipc_dtls_take *m);
 void dchan_on_drop(struct worker *w, const struct ipc_dtls_drop *m);
 void dchan_tick(struct worker *w);
 int dchan_init(struct worker *w);
