@@ -644,21 +644,80 @@ session_places(const struct session_table *t, struct now now)
 	return places(t, NULL, now);
 }
 
-/* Why this login cannot become a session, or NULL. */
+/* The user's oldest session that holds a place, of this device if one is named. */
+static struct session *
+oldest_of(struct session_table *t, const struct ipc_login_proven *m, bool same_device,
+          struct now now)
+{
+	struct session *oldest = NULL;
+
+	for (uint32_t i = 0; i < t->n_slots; i++) {
+		struct session *s = &t->session[i];
+		if (!has_place(s, now) || strcmp(s->claims.user, m->user) != 0)
+			continue;
+		if (same_device && (s->claims.platform != m->platform ||
+		                    strcmp(s->claims.device, m->device) != 0))
+			continue;
+		if (oldest == NULL || s->connected_ms < oldest->connected_ms)
+			oldest = s;
+	}
+	return oldest;
+}
+
+static void
+displace(struct session_table *t, struct session *s, struct now now)
+{
+	char text[100];
+
+	snprintf(text, sizeof(text),
+	         "Your account connected from another device; the limit is %u session%s",
+	         t->config->user_sessions, t->config->user_sessions == 1 ? "" : "s");
+	session_end(t, s, "displaced_limit", text, now);
+}
+
+/* Makes room for one more session of this user, if the policy gives it. Who has
+ * proven the password may displace what is there: it is the same person. */
+static bool
+user_makes_room(struct session_table *t, const struct ipc_login_proven *m,
+                struct now now)
+{
+	const struct config *c = t->config;
+	bool by_device = c->user_sessions_policy == DISPLACE_DEVICE;
+	unsigned n = c->user_sessions > 0 ? places(t, m->user, now) : 0;
+
+	if (c->user_sessions == 0 || n < c->user_sessions)
+		return true;
+	if (c->user_sessions_policy == DISPLACE_NONE || (by_device && m->device[0] == '\0'))
+		return false;
+	/* A lowered limit is not brought about by a login of one device. */
+	for (; n >= c->user_sessions; n--) {
+		struct session *s = oldest_of(t, m, by_device, now);
+		if (s == NULL)
+			return false;
+		displace(t, s, now);
+		if (by_device)
+			return true;
+	}
+	return true;
+}
+
+/* Why this login cannot become a session, or NULL. May end sessions of the same
+ * user. */
 static const char *
-limit_reached(const struct session_table *t, const char *user, struct now now)
+limit_reached(struct session_table *t, const struct ipc_login_proven *m, struct now now)
 {
 	const struct config *c = t->config;
 
 	if (!c->enabled)
 		return "This service is disabled.";
+	/* First: what this frees is a place of the gateway, too. */
+	if (!user_makes_room(t, m, now))
+		return "You have too many sessions. Disconnect one and try again.";
 	/* Old PENDING ones do not count, but looking at each session is only
 	 * needed when the cheap count says the gateway is full. */
 	if (t->count[SESSION_CONNECTED] + t->count[SESSION_PENDING] >= c->session_limit &&
 	    places(t, NULL, now) >= c->session_limit)
 		return "The session limit of this gateway is reached. Try again later.";
-	if (c->user_sessions > 0 && places(t, user, now) >= c->user_sessions)
-		return "You have too many sessions. Disconnect one and try again.";
 	return NULL;
 }
 
@@ -721,7 +780,7 @@ void
 session_login(struct session_table *t, const struct ipc_login_proven *m, struct now now)
 {
 	static const char busy[] = "The gateway is busy. Try again.";
-	const char *why = limit_reached(t, m->user, now);
+	const char *why = limit_reached(t, m, now);
 	struct session *s;
 	struct ipc_token_seal seal;
 	size_t n;

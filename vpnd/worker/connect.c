@@ -301,12 +301,21 @@ struct written {
 	unsigned v4, v6;
 };
 
+static bool
+is_local_lan(const struct config_route *r)
+{
+	return r->family == AF_INET && r->v4.len == 32 && r->v4.addr.s_addr == 0;
+}
+
 static struct written
 route_list(struct wr *w, bool is_include, const struct config_route *r, size_t n)
 {
 	struct written did = { 0 };
 
 	for (size_t i = 0; i < n; i++) {
+		/* The local network was named first. */
+		if (!is_include && is_local_lan(&r[i]))
+			continue;
 		if (r[i].family == AF_INET) {
 			net4(w,
 			     is_include ? "X-CSTP-Split-Include"
