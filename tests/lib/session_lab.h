@@ -171,7 +171,7 @@ lab_connect(unsigned w, const char *token)
 		                    .mtu = 1400, .dtls_mode = DTLS_PSK,
 		                    .agent = "Open AnyConnect VPN Agent v9.01" };
 
-	snprintf(m.token, sizeof(m.token), "%s", token);
+	snprintf(m.token, sizeof(m.token), "%.*s", IPC_TOKEN_MAX, token);
 	unsigned before = lab.sent[IPC_tunnel_grant];
 	session_ask(lab.t, w, &m, lab.now);
 	const struct ipc_tunnel_grant *g = &lab.last[IPC_tunnel_grant].tunnel_grant;
