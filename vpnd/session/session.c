@@ -912,6 +912,7 @@ grant(struct session_table *t, struct session *s, unsigned w,
 		                          : 0,
 		.idle_timeout_s = t->config->idle_timeout_s,
 		.is_reconnect = is_reconnect,
+		.platform = c->platform,
 	};
 
 	if (m->wants4)
