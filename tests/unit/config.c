@@ -488,7 +488,7 @@ defaults_are_those_of_the_manual(void)
 		is_int(c->tls_max, TLS_MAX_13, "TLS 1.3");
 		is_int(c->session_limit, 1500, "1,500 sessions");
 		is_int(c->user_sessions, 0, "no limit per user");
-		is_int(c->user_sessions_policy, DISPLACE_OLDEST, "the newest wins");
+		is_int(c->user_sessions_policy, DISPLACE_NONE, "the next one is refused");
 		is_int(c->dynamic, DYNAMIC_OFF, "no dynamic routing");
 		is_str(pool, "10.200.0.0", "pool");
 		is_int(c->pool4.len, 20, "its length");

@@ -806,7 +806,7 @@ const struct option config_options[] = {
   IN(model), "Session limit of this appliance model, in place of session_limit." },
 { SECTION_SERVER, "user_sessions", &type_uint, 0, 1000, "sessions", "0", NULL, EFFECT_LIVE, false,
   IN(user_sessions), "Sessions of one user at the same time; 0: no limit." },
-{ SECTION_SERVER, "user_sessions_policy", &type_word, 0, 0, "", "newest", "refuse|newest|device", EFFECT_LIVE, false,
+{ SECTION_SERVER, "user_sessions_policy", &type_word, 0, 0, "", "refuse", "refuse|newest|device", EFFECT_LIVE, false,
   IN(user_sessions_policy), "A user's login beyond user_sessions is refused, displaces the oldest session, or only that of the same device." },
 { SECTION_SERVER, "log_debug", &type_bool, 0, 0, "", "false", NULL, EFFECT_LIVE, false,
   IN(log_debug), "Log every change of state." },

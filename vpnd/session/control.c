@@ -310,7 +310,7 @@ session_json(const struct session_table *t, const struct session *s, struct now 
 	client_version(version, s->agent);
 	put_text(o, "client_version", version);
 	put_text(o, "hostname", s->hostname);
-	put_text(o, "device", s->claims.device);
+	put_text(o, "device", s->claims.device[0] != '\0' ? s->claims.device : s->hostname);
 	put_channels(o, s);
 	put_times(o, t, s, now);
 	return o;

@@ -644,7 +644,19 @@ session_places(const struct session_table *t, struct now now)
 	return places(t, NULL, now);
 }
 
-/* The user's oldest session that holds a place, of this device if one is named. */
+/* By the name that the client gives its device; openconnect gives none, there the
+ * outer address has to do. */
+static bool
+is_same_device(const struct session *s, const struct ipc_login_proven *m)
+{
+	if (s->claims.platform != m->platform)
+		return false;
+	if (m->device[0] != '\0' || s->claims.device[0] != '\0')
+		return strcmp(s->claims.device, m->device) == 0;
+	return m->source.family != 0 && ip_same_host(&s->source, &m->source);
+}
+
+/* The user's oldest session that holds a place, perhaps only of the same device. */
 static struct session *
 oldest_of(struct session_table *t, const struct ipc_login_proven *m, bool same_device,
           struct now now)
@@ -655,8 +667,7 @@ oldest_of(struct session_table *t, const struct ipc_login_proven *m, bool same_d
 		struct session *s = &t->session[i];
 		if (!has_place(s, now) || strcmp(s->claims.user, m->user) != 0)
 			continue;
-		if (same_device && (s->claims.platform != m->platform ||
-		                    strcmp(s->claims.device, m->device) != 0))
+		if (same_device && !is_same_device(s, m))
 			continue;
 		if (oldest == NULL || s->connected_ms < oldest->connected_ms)
 			oldest = s;
@@ -687,7 +698,7 @@ user_makes_room(struct session_table *t, const struct ipc_login_proven *m,
 
 	if (c->user_sessions == 0 || n < c->user_sessions)
 		return true;
-	if (c->user_sessions_policy == DISPLACE_NONE || (by_device && m->device[0] == '\0'))
+	if (c->user_sessions_policy == DISPLACE_NONE)
 		return false;
 	/* A lowered limit is not brought about by a login of one device. */
 	for (; n >= c->user_sessions; n--) {

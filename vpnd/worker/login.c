@@ -232,7 +232,7 @@ ask_step(struct conn *c, const struct auth_doc *doc)
 	m.platform = auth_platform_of(l->req, doc ? doc->device_id : NULL);
 	if (doc != NULL) {
 		copy_text(m.device, sizeof(m.device),
-			  doc->computer_name ? doc->computer_name : doc->device_id);
+			  doc->computer_name ? doc->computer_name : doc->unique_id);
 		copy_text(m.user, sizeof(m.user), auth_doc_field(doc, "username"));
 		copy_text(m.secret, sizeof(m.secret), field_of(doc, secrets));
 	}
