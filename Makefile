@@ -42,7 +42,7 @@ units    := $(unit_src:tests/unit/%.c=$(B)/unit/%.t)
 fuzzers  := $(fuzz_src:tests/fuzz/%.c=$(B)/fuzz/%)
 perfs    := $(perf_src:tests/perf/%.c=$(B)/perf/%)
 
-.PHONY: all check units unit system asan fuzz fuzzers lint format demo deps-build deps-test \
+.PHONY: all check units unit system requirements asan fuzz fuzzers lint format demo deps-build deps-test \
         bench-login bench-idle perfs install uninstall clean
 all: $(B)/bin/vpnd $(B)/bin/vpnctl
 
@@ -65,7 +65,7 @@ $(B)/obj/%.o: %.c
 
 TANDEM_BIN := $(CURDIR)/$(B)/bin
 export TANDEM_BIN
-PROVE := prove -j$(JOBS) --timer
+PROVE := prove -j$(JOBS) --timer -e tests/lib/tap-save
 tests := $(wildcard tests/system/*.t)
 
 deps-build:
@@ -81,6 +81,14 @@ unit: units
 	@$(PROVE) $(units)
 system: all
 	@$(PROVE) $(tests)
+
+# Which requirement is tested where, with what result; runs the tests whose result is
+# missing or old.
+requirements: deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) all units
+	@stale=$$(tests/requirements --stale $(units) $(tests)); \
+	 [ -z "$$stale" ] || $(PROVE) $$stale || true
+	@tests/requirements
 
 # Unit tests under the sanitizers; `make asan WHAT=system` runs the system tests so.
 WHAT ?= unit
