@@ -57,7 +57,8 @@ args_end(struct ctl *c, struct args *a, int min, int max)
 			break;
 		}
 		if (a->v[i][0] == '-' && a->v[i][1] != '\0') {
-			ctl_complain("no option '%s' here, or its value is missing", a->v[i]);
+			ctl_complain("no option '%s' here, or its value is missing",
+				     a->v[i]);
 			return false;
 		}
 	}
@@ -77,7 +78,8 @@ words_match(const char *name, const struct args *a)
 
 	for (;; n++) {
 		size_t len = strcspn(name, " ");
-		if (n >= a->n || strlen(a->v[n]) != len || strncmp(a->v[n], name, len) != 0)
+		if (n >= a->n || strlen(a->v[n]) != len ||
+		    strncmp(a->v[n], name, len) != 0)
 			return 0;
 		if (name[len] == '\0')
 			return n + 1;

@@ -38,7 +38,8 @@ explain_connect(const char *path, int err)
 {
 	if (err == ENOENT || err == ECONNREFUSED)
 		ctl_complain("vpnd is not running (%s: %s); start it with "
-		             "'systemctl start vpnd'", path, strerror(err));
+			     "'systemctl start vpnd'",
+			     path, strerror(err));
 	else if (err == EACCES || err == EPERM)
 		ctl_complain("no permission for %s; run as root", path);
 	else
@@ -119,8 +120,8 @@ ctl_ask(struct ctl *c, json_t *question, unsigned timeout_s, json_t **answer)
 	*answer = ctl_next(c);
 	if (*answer == NULL) {
 		ctl_complain(errno == EAGAIN ? "vpnd gave no answer in %u s"
-		                             : "vpnd closed the control connection",
-		             timeout_s);
+					     : "vpnd closed the control connection",
+			     timeout_s);
 		goto done;
 	}
 	rc = CTL_OK;

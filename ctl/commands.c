@@ -39,11 +39,13 @@ value_text(const char *key, const json_t *v, char *buf, size_t cap)
 	} else if (json_is_boolean(v)) {
 		snprintf(buf, cap, "%s", json_is_true(v) ? "yes" : "no");
 	} else if (json_is_integer(v) && json_integer_value(v) >= 0 &&
-	           ends_with(key, "_bytes")) {
-		snprintf(buf, cap, "%s", format_bytes((uint64_t)json_integer_value(v), num));
-	} else if (json_is_integer(v) && json_integer_value(v) >= 0 && ends_with(key, "_s")) {
+		   ends_with(key, "_bytes")) {
 		snprintf(buf, cap, "%s",
-		         format_duration((uint64_t)json_integer_value(v), num));
+			 format_bytes((uint64_t)json_integer_value(v), num));
+	} else if (json_is_integer(v) && json_integer_value(v) >= 0 &&
+		   ends_with(key, "_s")) {
+		snprintf(buf, cap, "%s",
+			 format_duration((uint64_t)json_integer_value(v), num));
 	} else if (json_is_integer(v)) {
 		snprintf(buf, cap, "%lld", (long long)json_integer_value(v));
 	} else if (json_is_real(v)) {
@@ -122,7 +124,7 @@ print_rows(const struct ctl *c, const json_t *rows)
 		const char *cells[TABLE_COLS];
 		for (unsigned k = 0; k < n; k++) {
 			value_text(keys[k], json_object_get(row, keys[k]), text[k],
-			           sizeof(text[k]));
+				   sizeof(text[k]));
 			cells[k] = text[k];
 		}
 		table_add(&t, cells);
@@ -216,9 +218,10 @@ status_listeners(const json_t *listeners)
 	json_array_foreach(listeners, i, l)
 	{
 		const char *wan = text_of(l, "wan"), *ifname = text_of(l, "interface");
-		print_status(i == 0 ? "listening" : "", "%s on %s, IPv%lld, TCP and UDP port %lld",
-		             wan ? wan : "?", ifname ? ifname : "?", number_of(l, "family"),
-		             number_of(l, "port"));
+		print_status(i == 0 ? "listening" : "",
+			     "%s on %s, IPv%lld, TCP and UDP port %lld",
+			     wan ? wan : "?", ifname ? ifname : "?",
+			     number_of(l, "family"), number_of(l, "port"));
 	}
 }
 
@@ -238,7 +241,8 @@ status_dtls(struct ctl *c)
 		n += channel != NULL && strcmp(channel, "none") != 0;
 	}
 	if (n > 0)
-		print_status("over DTLS", "%zu of %zu (%zu %%)", n_dtls, n, n_dtls * 100 / n);
+		print_status("over DTLS", "%zu of %zu (%zu %%)", n_dtls, n,
+			     n_dtls * 100 / n);
 	json_decref(answer);
 }
 
@@ -246,9 +250,11 @@ status_dtls(struct ctl *c)
 static void
 print_answer(struct ctl *c, json_t *o)
 {
-	static const char *const shown[] = { "ok", "version", "node", "enabled", "uptime_s",
-		                             "config", "config_generation", "listeners",
-		                             "certificate", "sessions", "pool", "processes" };
+	static const char *const shown[] = {
+		"ok",     "version",           "node",      "enabled",     "uptime_s",
+		"config", "config_generation", "listeners", "certificate", "sessions",
+		"pool",   "processes"
+	};
 	const json_t *cert = json_object_get(o, "certificate");
 	const json_t *sessions = json_object_get(o, "sessions");
 	const json_t *pool = json_object_get(o, "pool");
@@ -259,17 +265,19 @@ print_answer(struct ctl *c, json_t *o)
 	status_listeners(json_object_get(o, "listeners"));
 	if (cert != NULL)
 		print_status("certificate", "%s, %s, valid until %s",
-		             text_of(cert, "source") ? text_of(cert, "source") : "?",
-		             text_of(cert, "key") ? text_of(cert, "key") : "?",
-		             text_of(cert, "not_after") ? text_of(cert, "not_after") : "?");
-	print_status("configuration", "generation %lld, hash %s", number_of(config, "generation"),
-	             text_of(config, "hash") ? text_of(config, "hash") : "?");
+			     text_of(cert, "source") ? text_of(cert, "source") : "?",
+			     text_of(cert, "key") ? text_of(cert, "key") : "?",
+			     text_of(cert, "not_after") ? text_of(cert, "not_after")
+							: "?");
+	print_status("configuration", "generation %lld, hash %s",
+		     number_of(config, "generation"),
+		     text_of(config, "hash") ? text_of(config, "hash") : "?");
 	print_status("sessions", "%lld connected, %lld away; %lld of %lld places taken",
-	             number_of(sessions, "connected"), number_of(sessions, "away"),
-	             number_of(sessions, "places"), number_of(sessions, "limit"));
+		     number_of(sessions, "connected"), number_of(sessions, "away"),
+		     number_of(sessions, "places"), number_of(sessions, "limit"));
 	status_dtls(c);
 	print_status("addresses", "%lld of %lld in use", number_of(pool, "used"),
-	             number_of(pool, "size"));
+		     number_of(pool, "size"));
 	if (all_objects(processes))
 		print_rows(c, processes);
 	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
@@ -301,14 +309,15 @@ static void
 print_sessions(const struct ctl *c, const json_t *sessions)
 {
 	static const struct table_col col[] = {
-		{ "ID", false },      { "USER", false },    { "ADDRESS", false },
-		{ "ADDRESS6", false }, { "FROM", false },   { "DEVICE", false },
-		{ "CHANNEL", false }, { "UP", true },       { "IDLE", true },
-		{ "IN", true },       { "OUT", true },
+		{ "ID", false },       { "USER", false }, { "ADDRESS", false },
+		{ "ADDRESS6", false }, { "FROM", false }, { "DEVICE", false },
+		{ "CHANNEL", false },  { "UP", true },    { "IDLE", true },
+		{ "IN", true },        { "OUT", true },
 	};
-	static const char *const keys[] = { "id",       "user",       "addr4",  "addr6",
-		                            "source",   "device",     "channel", "duration_s",
-		                            "idle_s",   "rx_bytes",   "tx_bytes" };
+	static const char *const keys[] = { "id",       "user",       "addr4",
+					    "addr6",    "source",     "device",
+					    "channel",  "duration_s", "idle_s",
+					    "rx_bytes", "tx_bytes" };
 	enum { N = sizeof(keys) / sizeof(keys[0]) };
 	struct table t;
 	size_t i;
@@ -351,7 +360,8 @@ cmd_sessions(struct ctl *c, struct args *a)
 	for (size_t i = json_array_size(rows); i-- > 0;) {
 		const json_t *s = json_array_get(rows, i);
 		if (!same_word(text_of(s, "user"), user) ||
-		    !same_word(text_of(s, "type") ? text_of(s, "type") : "AnyConnect", type))
+		    !same_word(text_of(s, "type") ? text_of(s, "type") : "AnyConnect",
+			       type))
 			json_array_remove(rows, i);
 	}
 	if (rc == CTL_OK && is_json) {
@@ -475,7 +485,7 @@ cmd_session(struct ctl *c, struct args *a)
 	if (!args_end(c, a, 1, 1))
 		return CTL_USAGE;
 	int rc = ctl_ask(c, json_pack("{ss ss}", "cmd", "session", "id", a->v[0]), 10,
-	                 &answer);
+			 &answer);
 	if (rc == CTL_OK && !c->is_json) {
 		const json_t *s = json_object_get(answer, "session");
 		print_object(c, s ? s : answer);
@@ -513,14 +523,19 @@ cmd_disconnect(struct ctl *c, struct args *a)
 static const char *
 event_colour(const struct ctl *c, const char *name)
 {
-	static const struct { const char *part, *colour; } by_part[] = {
-		{ "fail", "\033[31m" },    { "died", "\033[31m" },     { "refused", "\033[31m" },
-		{ "reject", "\033[31m" },  { "error", "\033[31m" },    { "exhausted", "\033[31m" },
-		{ "limit", "\033[31m" },   { "backoff", "\033[33m" },  { "revoked", "\033[33m" },
-		{ "down", "\033[33m" },    { "disconnected", "\033[33m" },
-		{ "success", "\033[32m" }, { "connected", "\033[32m" }, { "up", "\033[32m" },
+	static const struct {
+		const char *part, *colour;
+	} by_part[] = {
+		{ "fail", "\033[31m" },         { "died", "\033[31m" },
+		{ "refused", "\033[31m" },      { "reject", "\033[31m" },
+		{ "error", "\033[31m" },        { "exhausted", "\033[31m" },
+		{ "limit", "\033[31m" },        { "backoff", "\033[33m" },
+		{ "revoked", "\033[33m" },      { "down", "\033[33m" },
+		{ "disconnected", "\033[33m" }, { "success", "\033[32m" },
+		{ "connected", "\033[32m" },    { "up", "\033[32m" },
 	};
-	for (size_t i = 0; c->has_colour && i < sizeof(by_part) / sizeof(by_part[0]); i++)
+	for (size_t i = 0; c->has_colour && i < sizeof(by_part) / sizeof(by_part[0]);
+	     i++)
 		if (strstr(name, by_part[i].part) != NULL)
 			return by_part[i].colour;
 	return "";
@@ -530,7 +545,8 @@ event_colour(const struct ctl *c, const char *name)
 static void
 print_event(const struct ctl *c, const json_t *e)
 {
-	static const char *const first[] = { "time", "event", "type", "node", "user", "ok" };
+	static const char *const first[] = { "time", "event", "type",
+					     "node", "user",  "ok" };
 	const char *time = text_of(e, "time"), *name = text_of(e, "event");
 	const char *user = text_of(e, "user"), *key;
 	json_t *v;
@@ -618,11 +634,11 @@ cmd_why(struct ctl *c, struct args *a)
 
 	if (!args_end(c, a, 1, 1))
 		return CTL_USAGE;
-	int rc = ctl_ask(c, json_pack("{ss ss}", "cmd", "why", "user", a->v[0]), 10, &answer);
+	int rc = ctl_ask(c, json_pack("{ss ss}", "cmd", "why", "user", a->v[0]), 10,
+			 &answer);
 	if (rc == CTL_OK && !c->is_json) {
 		const json_t *events = json_object_get(answer, "events");
-		json_array_foreach(events, i, e)
-			print_event(c, e);
+		json_array_foreach(events, i, e) print_event(c, e);
 		if (json_array_size(events) == 0)
 			puts("nothing is remembered about this user");
 	}
@@ -651,11 +667,13 @@ cmd_reload(struct ctl *c, struct args *a)
 
 const struct command commands[] = {
 	{ "status", "", "the service on one screen", cmd_status },
-	{ "sessions", "[--user NAME] [--type anyconnect]", "who is connected", cmd_sessions },
+	{ "sessions", "[--user NAME] [--type anyconnect]", "who is connected",
+	  cmd_sessions },
 	{ "clients", "[--user U] [--platform P] [--policy P] [--type anyconnect]",
 	  "the client list: one entry per user", cmd_clients },
 	{ "session", "ID", "everything about one session", cmd_session },
-	{ "disconnect", "ID | --user NAME [--reason TEXT]", "end sessions", cmd_disconnect },
+	{ "disconnect", "ID | --user NAME [--reason TEXT]", "end sessions",
+	  cmd_disconnect },
 	{ "events", "[-f] [--filter WORD] [--last N]", "what happened", cmd_events },
 	{ "why", "USER", "a user's last login attempts, with reasons", cmd_why },
 	{ "user add", "NAME [--password-stdin | --hash H] [--totp] [--disabled]",
@@ -673,8 +691,8 @@ const struct command commands[] = {
 	{ "config check", "[FILE] [--node FILE]", "all mistakes in a configuration",
 	  draft_check },
 	{ "config explain", "", "every setting: type, range, default", draft_explain },
-	{ "config diff", "[FILE] [--node FILE]", "what a reload of the file would change",
-	  draft_diff },
+	{ "config diff", "[FILE] [--node FILE]",
+	  "what a reload of the file would change", draft_diff },
 	{ "reload", "", "take the changed configuration, or refuse it", cmd_reload },
 	{ NULL, NULL, NULL, NULL },
 };

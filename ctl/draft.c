@@ -129,8 +129,10 @@ draft_diff(struct ctl *c, struct args *a)
 		return rc;
 	const char *text = json_string_value(json_object_get(answer, "text"));
 	int fd = memfd_create("running", 0); /* vpnd inherits it */
-	if (fd < 0 || (text && write(fd, text, strlen(text)) != (ssize_t)strlen(text))) {
-		ctl_complain("cannot hold the running configuration: %s", strerror(errno));
+	if (fd < 0 ||
+	    (text && write(fd, text, strlen(text)) != (ssize_t)strlen(text))) {
+		ctl_complain("cannot hold the running configuration: %s",
+			     strerror(errno));
 		rc = CTL_REFUSED;
 	} else {
 		snprintf(running, sizeof(running), "/proc/self/fd/%d", fd);

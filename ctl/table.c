@@ -9,11 +9,14 @@
 static size_t
 char_len(const unsigned char *s)
 {
-	static const struct { unsigned char mask, lead; size_t n; uint32_t least; } form[] = {
-		{ 0x80, 0x00, 1, 0x20 },
-		{ 0xe0, 0xc0, 2, 0xa0 },
-		{ 0xf0, 0xe0, 3, 0x800 },
-		{ 0xf8, 0xf0, 4, 0x10000 },
+	static const struct {
+		uint32_t least;
+		unsigned char mask, lead, n;
+	} form[] = {
+		{ 0x20, 0x80, 0x00, 1 },
+		{ 0xa0, 0xe0, 0xc0, 2 },
+		{ 0x800, 0xf0, 0xe0, 3 },
+		{ 0x10000, 0xf8, 0xf0, 4 },
 	};
 	for (size_t i = 0; i < sizeof(form) / sizeof(form[0]); i++) {
 		if ((s[0] & form[i].mask) != form[i].lead)
@@ -101,7 +104,8 @@ text_width(const char *s)
 }
 
 static void
-print_line(const struct table *t, const char *const *cells, const size_t *width, FILE *to)
+print_line(const struct table *t, const char *const *cells, const size_t *width,
+	   FILE *to)
 {
 	for (unsigned i = 0; i < t->n_col; i++) {
 		int pad = (int)(width[i] - text_width(cells[i]));
@@ -148,23 +152,27 @@ table_free(struct table *t)
 const char *
 format_bytes(uint64_t n, char *buf)
 {
-	static const char *const unit[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	static const char *const unit[] = { "B",   "KiB", "MiB", "GiB",
+					    "TiB", "PiB", "EiB" };
 	double v = (double)n;
 	unsigned i = 0;
 
 	/* 1023.95 would print as "1024.0": go up where the rounding does. */
-	while (v >= (i == 0 ? 1024 : 1023.5) && i + 1 < sizeof(unit) / sizeof(unit[0])) {
+	while (v >= (i == 0 ? 1024 : 1023.5) &&
+	       i + 1 < sizeof(unit) / sizeof(unit[0])) {
 		v /= 1024;
 		i++;
 	}
-	snprintf(buf, FORMAT_TEXT, i > 0 && v < 9.95 ? "%.1f %s" : "%.0f %s", v, unit[i]);
+	snprintf(buf, FORMAT_TEXT, i > 0 && v < 9.95 ? "%.1f %s" : "%.0f %s", v,
+		 unit[i]);
 	return buf;
 }
 
 const char *
 format_duration(uint64_t s, char *buf)
 {
-	unsigned long long d = s / 86400, h = s / 3600 % 24, m = s / 60 % 60, sec = s % 60;
+	unsigned long long d = s / 86400, h = s / 3600 % 24, m = s / 60 % 60,
+			   sec = s % 60;
 
 	if (d > 0)
 		snprintf(buf, FORMAT_TEXT, "%llud%02lluh", d, h);

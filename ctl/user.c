@@ -29,7 +29,7 @@ password_ok(const char *p)
 
 	if (n == 0 || n > PASSWORD_MAX) {
 		ctl_complain(n == 0 ? "an empty password is not allowed"
-		                    : "a password has at most 255 bytes");
+				    : "a password has at most 255 bytes");
 		return false;
 	}
 	for (; *p != '\0'; p++) {
@@ -115,7 +115,8 @@ hash_password(const char *password, char *hash, size_t cap)
 	struct crypt_data *d = calloc(1, sizeof(*d));
 	const char *out = NULL;
 
-	if (d != NULL && crypt_gensalt_rn("$y$", 0, NULL, 0, salt, sizeof(salt)) != NULL)
+	if (d != NULL &&
+	    crypt_gensalt_rn("$y$", 0, NULL, 0, salt, sizeof(salt)) != NULL)
 		out = crypt_rn(password, salt, d, sizeof(*d));
 	bool ok = out != NULL && strlen(out) < cap;
 	if (ok)
@@ -192,7 +193,7 @@ print_totp(const char *user, const char *secret)
 	printf("TOTP secret (shown once): %s\nURI: otpauth://totp/Tandem:", secret);
 	for (const char *p = user; *p != '\0'; p++) {
 		bool plain = strchr("-._~", *p) != NULL || (*p >= '0' && *p <= '9') ||
-		             (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z');
+			     (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z');
 		printf(plain ? "%c" : "%%%02X", (unsigned char)*p);
 	}
 	printf("?secret=%s&issuer=Tandem\n", secret);
@@ -208,7 +209,8 @@ put(struct ctl *c, json_t *question, const char *done, const char *name)
 		printf("user ");
 		print_safe(stdout, name);
 		printf(" %s", done);
-		long long n = (long long)json_integer_value(json_object_get(answer, "ended"));
+		long long n =
+			(long long)json_integer_value(json_object_get(answer, "ended"));
 		if (n > 0)
 			printf("; %lld session%s ended", n, n == 1 ? "" : "s");
 		putchar('\n');
@@ -235,8 +237,8 @@ user_add(struct ctl *c, struct args *a)
 		ctl_complain("no random bytes: %s", strerror(errno));
 		return CTL_REFUSED;
 	}
-	json_t *q = json_pack("{ss ss ss sb sb}", "cmd", "user_put", "name", a->v[0], "hash",
-	                      hash, "authorised", !is_disabled, "create", true);
+	json_t *q = json_pack("{ss ss ss sb sb}", "cmd", "user_put", "name", a->v[0],
+			      "hash", hash, "authorised", !is_disabled, "create", true);
 	if (q == NULL) {
 		ctl_complain("a user name is UTF-8 text");
 		return CTL_REFUSED;
@@ -265,9 +267,9 @@ user_passwd(struct ctl *c, struct args *a)
 	if (!get_hash(given, from_stdin, hash, sizeof(hash)))
 		return CTL_REFUSED;
 	return put(c,
-	           json_pack("{ss ss ss sb}", "cmd", "user_put", "name", a->v[0], "hash",
-	                     hash, "create", false),
-	           "has a new password", a->v[0]);
+		   json_pack("{ss ss ss sb}", "cmd", "user_put", "name", a->v[0],
+			     "hash", hash, "create", false),
+		   "has a new password", a->v[0]);
 }
 
 static int
@@ -276,9 +278,9 @@ set_authorised(struct ctl *c, struct args *a, bool is_authorised)
 	if (!args_end(c, a, 1, 1))
 		return CTL_USAGE;
 	return put(c,
-	           json_pack("{ss ss sb sb}", "cmd", "user_put", "name", a->v[0],
-	                     "authorised", is_authorised, "create", false),
-	           is_authorised ? "enabled" : "disabled", a->v[0]);
+		   json_pack("{ss ss sb sb}", "cmd", "user_put", "name", a->v[0],
+			     "authorised", is_authorised, "create", false),
+		   is_authorised ? "enabled" : "disabled", a->v[0]);
 }
 
 int
@@ -299,15 +301,16 @@ user_remove(struct ctl *c, struct args *a)
 	if (!args_end(c, a, 1, 1))
 		return CTL_USAGE;
 	return put(c, json_pack("{ss ss}", "cmd", "user_remove", "name", a->v[0]),
-	           "removed", a->v[0]);
+		   "removed", a->v[0]);
 }
 
 static void
 print_users(const json_t *users)
 {
-	static const struct table_col col[] = {
-		{ "USER", false }, { "STATE", false }, { "TOTP", false }, { "CHANGED", false }
-	};
+	static const struct table_col col[] = { { "USER", false },
+						{ "STATE", false },
+						{ "TOTP", false },
+						{ "CHANGED", false } };
 	struct table t;
 	size_t i;
 	json_t *u;
@@ -319,16 +322,19 @@ print_users(const json_t *users)
 		json_t *changed = json_object_get(u, "changed");
 		time_t wall = (time_t)json_integer_value(changed);
 		if (json_is_string(changed))
-			snprintf(when, sizeof(when), "%.19s", json_string_value(changed));
+			snprintf(when, sizeof(when), "%.19s",
+				 json_string_value(changed));
 		else if (wall > 0)
-			strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime(&wall));
+			strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ",
+				 gmtime(&wall));
 		table_add(&t, (const char *const[]){
-		                      json_string_value(json_object_get(u, "name")),
-		                      json_is_true(json_object_get(u, "authorised"))
-		                              ? "enabled"
-		                              : "disabled",
-		                      json_is_true(json_object_get(u, "totp")) ? "yes" : "no",
-		                      when });
+				      json_string_value(json_object_get(u, "name")),
+				      json_is_true(json_object_get(u, "authorised"))
+					      ? "enabled"
+					      : "disabled",
+				      json_is_true(json_object_get(u, "totp")) ? "yes"
+									       : "no",
+				      when });
 	}
 	table_print(&t, stdout, "");
 	table_free(&t);

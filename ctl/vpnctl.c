@@ -53,7 +53,8 @@ main(int argc, char **argv)
 		const char *w = a.v[0];
 		if (strcmp(w, "-j") == 0 || strcmp(w, "--json") == 0) {
 			c.is_json = true;
-		} else if ((strcmp(w, "-S") == 0 || strcmp(w, "--socket") == 0) && a.n > 1) {
+		} else if ((strcmp(w, "-S") == 0 || strcmp(w, "--socket") == 0) &&
+			   a.n > 1) {
 			c.socket = a.v[1];
 			a.n--, a.v++;
 		} else if (strcmp(w, "-V") == 0 || strcmp(w, "--version") == 0) {

@@ -116,6 +116,7 @@ check "the same address: $addr" address_kept
 say "echo requests lost meanwhile: $(ping_lost) at 20 per second"
 
 if [ "$DEMO" = keep ]; then
+	kill $lab_watch # no time limit from here on
 	enter="sudo nsenter -t $LAB_HOSTPID -m -p -n -u -i ip netns exec"
 	step "It stays up. From another terminal:"
 	say "$enter c1 ping 10.10.0.100        # the client, through the tunnel"

@@ -105,9 +105,10 @@ lab_end() {
 	if [ -z "$lab_plan" ]; then echo "1..$lab_n"; lab_plan=$lab_n; fi
 	[ "$lab_n" = "$lab_plan" ] || { note "planned $lab_plan, ran $lab_n"; lab_bad=$((lab_bad + 1)); }
 	[ $rc = 0 ] || [ $lab_bad != 0 ] || lab_bad=$rc
+	dir=$LAB_ROOT/build/test-logs/$LAB_NAME
+	rm -rf "$dir" # of a run before
 	if [ $lab_bad != 0 ] && [ -d "$LAB" ]; then
-		dir=$LAB_ROOT/build/test-logs/$LAB_NAME
-		rm -rf "$dir"; mkdir -p "$dir"
+		mkdir -p "$dir"
 		kill "$lab_dump" 2> /dev/null; wait "$lab_dump" 2> /dev/null
 		(ctl -j status; ctl -j sessions; ctl events --last 200) > "$LAB/ctl.txt" 2>&1
 		(in_gateway ip addr; in_gateway ip route; in_gateway ip -6 route
@@ -280,7 +281,7 @@ ctl() { timeout 10 "$TANDEM_BIN/vpnctl" -S "$LAB/run/vpnd.sock" "$@"; }
 declare -A lab_password
 user_add() { # NAME PASSWORD
 	lab_password[$1]=$2
-	printf '%s\n' "$2" | ctl user add "$1" --password-stdin
+	printf '%s\n' "$2" | ctl user add "$1" --password-stdin > /dev/null
 }
 log_has() { grep -qE -- "$1" "$LAB/vpnd.log"; }
 # Events since the start of the state folder; the condition is jq over one event.
@@ -401,6 +402,6 @@ mount -t tmpfs -o mode=755 tmpfs /var/lib || bail "no tmpfs on /var/lib"
 [ ! -d /etc/tandem ] || mount -t tmpfs -o mode=755 tmpfs /etc/tandem
 hostname lab
 # A test that hangs ends with its logs saved: first all it started dies, then it.
-(sleep "${LAB_LIMIT:-240}"; echo "# time is up"; kill -KILL -1; kill -TERM 1) &
+(sleep "${LAB_LIMIT:-240}" && { echo "# time is up"; kill -KILL -1; kill -TERM 1; }) &
 lab_watch=$!
 disown

@@ -108,7 +108,7 @@ ocserv_start() {
 	ipv4-network = 10.200.0.0
 	ipv4-netmask = 255.255.240.0
 	ping-leases = false
-	mtu = 1400
+	mtu = ${OCSERV_MTU:-1400}
 	END
 	ocserv -f -c "$PERF/oc/conf" >"$PERF/oc/log" 2>&1 &
 	SERVER_PID=$!
@@ -123,6 +123,7 @@ vpnd_start() {
 	cat >"$PERF/vpnd/conf" <<-END
 	server {
 	  port = $PORT
+	  workers = ${WORKERS:-0}
 	  certificate = "$PERF/cert.pem"
 	  key = "$PERF/key.pem"
 	}
@@ -130,6 +131,8 @@ vpnd_start() {
 	  dpd = 30
 	}
 	END
+	# ocserv leaves masquerading to the administrator; so nobody masquerades here.
+	echo 'wan wan1 { nat = false }' >"$PERF/vpnd/node.conf"
 	"$TANDEM_BIN/vpnd" -f "$PERF/vpnd/conf" -n "$PERF/vpnd/node.conf" \
 		-s "$PERF/vpnd/state" -r "$PERF/vpnd/run" >"$PERF/vpnd/log" 2>&1 &
 	SERVER_PID=$!

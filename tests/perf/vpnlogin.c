@@ -113,12 +113,13 @@ take_cookie(const struct reply *r, const char *name, char *value, size_t cap)
 {
 	size_t n = strlen(name);
 
-	for (const char *p = r->text; (p = strcasestr(p, "\nSet-Cookie:")) && p < r->body;) {
+	for (const char *p = r->text;
+	     (p = strcasestr(p, "\nSet-Cookie:")) && p < r->body;) {
 		p += strlen("\nSet-Cookie:");
 		p += strspn(p, " ");
 		if (strncmp(p, name, n) == 0 && p[n] == '=' && p[n + 1] != ';')
 			snprintf(value, cap, "%.*s", (int)strcspn(p + n + 1, ";\r\n"),
-			         p + n + 1);
+				 p + n + 1);
 	}
 }
 
@@ -137,15 +138,18 @@ read_reply(SSL *ssl, struct reply *r)
 			return complain("read");
 		n += (size_t)got;
 		r->text[n] = '\0';
-		if (r->body == NULL && (r->body = strstr(r->text, "\r\n\r\n")) != NULL) {
+		if (r->body == NULL &&
+		    (r->body = strstr(r->text, "\r\n\r\n")) != NULL) {
 			r->body += 4;
 			header(r, "Content-Length", length, sizeof(length));
-			want = (size_t)(r->body - r->text) + (size_t)strtoul(length, NULL, 10);
+			want = (size_t)(r->body - r->text) +
+			       (size_t)strtoul(length, NULL, 10);
 			if (want >= sizeof(r->text))
 				return complain("reply too long");
 		}
 	}
-	return sscanf(r->text, "HTTP/1.%*d %d", &r->status) == 1 ? 0 : complain("status");
+	return sscanf(r->text, "HTTP/1.%*d %d", &r->status) == 1 ? 0
+								 : complain("status");
 }
 
 static int
@@ -154,15 +158,15 @@ post(SSL *ssl, const struct target *t, const char *path, const char *context,
 {
 	char text[16384];
 	int n = snprintf(text, sizeof(text),
-	                 "POST %s HTTP/1.1\r\nHost: %s\r\n"
-	                 "User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
-	                 "%s%s%s"
-	                 "Accept: */*\r\nAccept-Encoding: identity\r\n"
-	                 "X-Transcend-Version: 1\r\nX-Aggregate-Auth: 1\r\n"
-	                 "Content-Type: application/xml; charset=utf-8\r\n"
-	                 "Content-Length: %zu\r\n\r\n%s",
-	                 path, t->host, *context ? "Cookie: webvpncontext=" : "", context,
-	                 *context ? "\r\n" : "", strlen(body), body);
+			 "POST %s HTTP/1.1\r\nHost: %s\r\n"
+			 "User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
+			 "%s%s%s"
+			 "Accept: */*\r\nAccept-Encoding: identity\r\n"
+			 "X-Transcend-Version: 1\r\nX-Aggregate-Auth: 1\r\n"
+			 "Content-Type: application/xml; charset=utf-8\r\n"
+			 "Content-Length: %zu\r\n\r\n%s",
+			 path, t->host, *context ? "Cookie: webvpncontext=" : "",
+			 context, *context ? "\r\n" : "", strlen(body), body);
 
 	if (n < 0 || (size_t)n >= sizeof(text) || SSL_write(ssl, text, n) != n)
 		return complain("post");
@@ -202,13 +206,12 @@ fill_form(const struct target *t, const char *form, char *out, size_t cap)
 		else if (strcmp(type, "password") == 0)
 			snprintf(value, sizeof(value), "%s", t->password);
 		if (*name != '\0' && strcmp(type, "submit") != 0 && n < cap)
-			n += (size_t)snprintf(out + n, cap - n, "<%s>%s</%s>", name, value,
-			                      name);
+			n += (size_t)snprintf(out + n, cap - n, "<%s>%s</%s>", name,
+					      value, name);
 	}
 }
 
-#define CLIENT                                                                           \
-	"<version who=\"vpn\">v9.01-3</version><device-id>linux-64</device-id>"
+#define CLIENT "<version who=\"vpn\">v9.01-3</version><device-id>linux-64</device-id>"
 
 static int
 login(SSL *ssl, const struct target *t, char *token, size_t cap)
@@ -221,10 +224,11 @@ login(SSL *ssl, const struct target *t, char *token, size_t cap)
 		return -1;
 	token[0] = '\0';
 	snprintf(body, sizeof(body),
-	         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-	         "<config-auth client=\"vpn\" type=\"init\" aggregate-auth-version=\"2\">" CLIENT
-	         "<group-access>https://%s/</group-access></config-auth>\n",
-	         t->host);
+		 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+		 "<config-auth client=\"vpn\" type=\"init\" "
+		 "aggregate-auth-version=\"2\">" CLIENT
+		 "<group-access>https://%s/</group-access></config-auth>\n",
+		 t->host);
 	for (int form = 0; form < FORMS_MAX; form++) {
 		if (post(ssl, t, path, context, body, r) < 0)
 			break;
@@ -237,7 +241,8 @@ login(SSL *ssl, const struct target *t, char *token, size_t cap)
 		const char *element = strstr(r->body, "<session-token>");
 		if (element != NULL) {
 			element += strlen("<session-token>");
-			snprintf(token, cap, "%.*s", (int)strcspn(element, "<"), element);
+			snprintf(token, cap, "%.*s", (int)strcspn(element, "<"),
+				 element);
 		}
 		if (strstr(r->body, "id=\"success\"") != NULL) {
 			rc = *token ? 0 : complain("no token");
@@ -255,11 +260,11 @@ login(SSL *ssl, const struct target *t, char *token, size_t cap)
 			end = strstr(opaque, "</opaque>");
 		int n = end ? (int)(end - opaque) + 9 : 0;
 		snprintf(body, sizeof(body),
-		         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-		         "<config-auth client=\"vpn\" type=\"auth-reply\" "
-		         "aggregate-auth-version=\"2\">" CLIENT
-		         "%.*s<auth>%s</auth></config-auth>\n",
-		         n, n > 0 ? opaque : "", fields);
+			 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+			 "<config-auth client=\"vpn\" type=\"auth-reply\" "
+			 "aggregate-auth-version=\"2\">" CLIENT
+			 "%.*s<auth>%s</auth></config-auth>\n",
+			 n, n > 0 ? opaque : "", fields);
 	}
 	free(r);
 	return rc;
@@ -292,16 +297,17 @@ ask_tunnel(struct tunnel *u, const struct target *t, const char *token)
 		return -1;
 	RAND_bytes(u->master, MASTER);
 	to_hex(u->master, MASTER, secret);
-	int n = snprintf(text, sizeof(text),
-	                 "CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: %s\r\n"
-	                 "User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
-	                 "Cookie: webvpn=%s\r\nX-CSTP-Version: 1\r\nX-CSTP-Hostname: bench\r\n"
-	                 "X-CSTP-Base-MTU: 1500\r\nX-CSTP-MTU: 1390\r\n"
-	                 "X-CSTP-Address-Type: IPv6,IPv4\r\n"
-	                 "X-CSTP-Full-IPv6-Capability: true\r\n"
-	                 "X-DTLS-Master-Secret: %s\r\n"
-	                 "X-DTLS12-CipherSuite: AES256-GCM-SHA384:AES128-GCM-SHA256\r\n\r\n",
-	                 t->host, token, secret);
+	int n = snprintf(
+		text, sizeof(text),
+		"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: %s\r\n"
+		"User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
+		"Cookie: webvpn=%s\r\nX-CSTP-Version: 1\r\nX-CSTP-Hostname: bench\r\n"
+		"X-CSTP-Base-MTU: 1500\r\nX-CSTP-MTU: 1390\r\n"
+		"X-CSTP-Address-Type: IPv6,IPv4\r\n"
+		"X-CSTP-Full-IPv6-Capability: true\r\n"
+		"X-DTLS-Master-Secret: %s\r\n"
+		"X-DTLS12-CipherSuite: AES256-GCM-SHA384:AES128-GCM-SHA256\r\n\r\n",
+		t->host, token, secret);
 	if (n < 0 || (size_t)n >= sizeof(text) || SSL_write(u->ssl, text, n) != n ||
 	    read_reply(u->ssl, r) < 0 || r->status != 200) {
 		complain("CONNECT");
@@ -374,7 +380,8 @@ tunnel_open(struct tunnel *u, const struct target *t)
 static void
 tunnel_end(struct tunnel *u)
 {
-	static const char bye[] = "STF\1\0\x12\5\0\xb0" "Aborted by caller";
+	static const char bye[] = "STF\1\0\x12\5\0\xb0"
+				  "Aborted by caller";
 
 	SSL_write(u->ssl, bye, sizeof(bye) - 1);
 	tunnel_free(u);
@@ -470,7 +477,9 @@ run_threads(void *(*body)(void *), void *arg, unsigned n)
 static int
 mode_login(const struct target *t, unsigned count, unsigned parallel)
 {
-	struct bench b = { .t = t, .count = count, .ms = calloc(count, sizeof(double)) };
+	struct bench b = { .t = t,
+			   .count = count,
+			   .ms = calloc(count, sizeof(double)) };
 	double from = now_ms();
 
 	run_threads(login_thread, &b, parallel);
@@ -482,8 +491,9 @@ mode_login(const struct target *t, unsigned count, unsigned parallel)
 	}
 	qsort(b.ms, count, sizeof(double), by_value); /* failures sort last */
 	printf("logins=%u failed=%u seconds=%.2f per_s=%.1f p50_ms=%.1f p95_ms=%.1f "
-	       "p99_ms=%.1f\n", done, b.failed, seconds, done / seconds,
-	       b.ms[done / 2], b.ms[done * 95 / 100], b.ms[done * 99 / 100]);
+	       "p99_ms=%.1f\n",
+	       done, b.failed, seconds, done / seconds, b.ms[done / 2],
+	       b.ms[done * 95 / 100], b.ms[done * 99 / 100]);
 	free(b.ms);
 	return b.failed > 0;
 }
@@ -572,7 +582,7 @@ static void
 watch(int ep, int fd, unsigned index, bool is_udp)
 {
 	struct epoll_event e = { .events = EPOLLIN,
-		                 .data.u64 = (uint64_t)index << 1 | is_udp };
+				 .data.u64 = (uint64_t)index << 1 | is_udp };
 
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
@@ -632,7 +642,7 @@ target_open(struct target *t, char **argv)
 	t->user = argv[4];
 	t->password = argv[5];
 	t->to = (struct sockaddr_in){ .sin_family = AF_INET,
-		                      .sin_port = htons((uint16_t)atoi(argv[3])) };
+				      .sin_port = htons((uint16_t)atoi(argv[3])) };
 	if (inet_pton(AF_INET, t->host, &t->to.sin_addr) != 1) {
 		fprintf(stderr, "vpnlogin: %s: not an IPv4 address\n", t->host);
 		exit(2);
@@ -644,8 +654,8 @@ target_open(struct target *t, char **argv)
 	SSL_CTX_set_cipher_list(t->dtls, "AES256-GCM-SHA384");
 	/* ocserv's answer to this resumption has no renegotiation_info. */
 	SSL_CTX_set_options(t->dtls, SSL_OP_NO_TICKET | SSL_OP_NO_QUERY_MTU |
-	                                     SSL_OP_NO_EXTENDED_MASTER_SECRET |
-	                                     SSL_OP_LEGACY_SERVER_CONNECT);
+					     SSL_OP_NO_EXTENDED_MASTER_SECRET |
+					     SSL_OP_LEGACY_SERVER_CONNECT);
 }
 
 int
@@ -655,8 +665,11 @@ main(int argc, char **argv)
 	struct rlimit files;
 
 	if (argc != 8) {
-		fputs("usage: vpnlogin login ADDRESS PORT USER PASSWORD COUNT PARALLEL\n"
-		      "       vpnlogin hold ADDRESS PORT USER PASSWORD COUNT dtls|tls\n", stderr);
+		fputs("usage: vpnlogin login ADDRESS PORT USER PASSWORD COUNT "
+		      "PARALLEL\n"
+		      "       vpnlogin hold ADDRESS PORT USER PASSWORD COUNT "
+		      "dtls|tls\n",
+		      stderr);
 		return 2;
 	}
 	getrlimit(RLIMIT_NOFILE, &files);

@@ -88,6 +88,10 @@ is "R123 it is first in the answer, and once" "$(sed -n 's/.*X-CSTP-Split-Exclud
 like "R123 the client has it" "$(client_env CISCO_SPLIT_EXC_0_ADDR) $(client_env CISCO_SPLIT_EXC_1_ADDR)" '(^| )0\.0\.0\.0'
 client_down
 
+ok "R34 with a host name" vpnd_reload "server { workers = 2 hostname = \"vpn.example.com\" }"
+ok "R34 connects" client_up alice
+is "R34 the client resolves it again when it comes back" "$(header X-CSTP-DynDNS)" true
+client_down
 echo '<AnyConnectProfile><ServerList/></AnyConnectProfile>' > $LAB/p.xml; chmod 755 $LAB; chmod 644 $LAB/p.xml
 ok "R107 a profile" vpnd_reload "server { workers = 2 } client_connection { banner = \"Hello\" profile = \"$LAB/p.xml\" }"
 answer=$(raw_login alice secret-a -i)

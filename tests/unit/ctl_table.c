@@ -10,28 +10,43 @@
 static void
 sizes_read_well(void)
 {
-	static const struct { uint64_t n; const char *want; } cases[] = {
-		{ 0, "0 B" }, { 1023, "1023 B" }, { 1024, "1.0 KiB" }, { 1536, "1.5 KiB" },
-		{ 10 * 1024, "10 KiB" }, { 1048575, "1.0 MiB" }, { 1ull << 30, "1.0 GiB" },
+	static const struct {
+		uint64_t n;
+		const char *want;
+	} cases[] = {
+		{ 0, "0 B" },
+		{ 1023, "1023 B" },
+		{ 1024, "1.0 KiB" },
+		{ 1536, "1.5 KiB" },
+		{ 10 * 1024, "10 KiB" },
+		{ 1048575, "1.0 MiB" },
+		{ 1ull << 30, "1.0 GiB" },
 		{ UINT64_MAX, "16 EiB" },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char buf[FORMAT_TEXT];
-		is_str(format_bytes(cases[i].n, buf), cases[i].want, "%s", cases[i].want);
+		is_str(format_bytes(cases[i].n, buf), cases[i].want, "%s",
+		       cases[i].want);
 	}
 }
 
 static void
 durations_read_well(void)
 {
-	static const struct { uint64_t s; const char *want; } cases[] = {
-		{ 0, "0s" }, { 59, "59s" }, { 60, "1m00s" }, { 185, "3m05s" },
-		{ 3600, "1h00m" }, { 3720, "1h02m" }, { 86399, "23h59m" },
-		{ 86400 + 3600, "1d01h" }, { 921600, "10d16h" },
+	static const struct {
+		uint64_t s;
+		const char *want;
+	} cases[] = {
+		{ 0, "0s" },          { 59, "59s" },
+		{ 60, "1m00s" },      { 185, "3m05s" },
+		{ 3600, "1h00m" },    { 3720, "1h02m" },
+		{ 86399, "23h59m" },  { 86400 + 3600, "1d01h" },
+		{ 921600, "10d16h" },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char buf[FORMAT_TEXT];
-		is_str(format_duration(cases[i].s, buf), cases[i].want, "%s", cases[i].want);
+		is_str(format_duration(cases[i].s, buf), cases[i].want, "%s",
+		       cases[i].want);
 	}
 }
 
@@ -49,17 +64,28 @@ safe(const char *text)
 static void
 nothing_a_stranger_sends_moves_the_cursor(void)
 {
-	static const struct { const char *why, *in, *want; } cases[] = {
+	static const struct {
+		const char *why, *in, *want;
+	} cases[] = {
 		{ "plain", "alice@example.com", "alice@example.com" },
 		{ "UTF-8", "Jürgen 漢", "Jürgen 漢" },
 		{ "escape", "\033[2Jx", "?[2Jx" },
 		{ "line break, tab, DEL", "a\nb\tc\x7f", "a?b?c?" },
-		{ "C1 CSI as UTF-8", "\xc2\x9b" "2J", "??2J" },
-		{ "C1 CSI raw", "\x9b" "2J", "?2J" },
+		{ "C1 CSI as UTF-8",
+		  "\xc2\x9b"
+		  "2J",
+		  "??2J" },
+		{ "C1 CSI raw",
+		  "\x9b"
+		  "2J",
+		  "?2J" },
 		{ "over-long escape", "\xc0\x9b", "??" },
 		{ "cut at the end", "a\xe6\xbc", "a??" },
 		{ "surrogate", "\xed\xa0\x80", "???" },
-		{ "right-to-left override", "a\xe2\x80\xae" "b", "a???b" },
+		{ "right-to-left override",
+		  "a\xe2\x80\xae"
+		  "b",
+		  "a???b" },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char *out = safe(cases[i].in);
@@ -71,7 +97,9 @@ nothing_a_stranger_sends_moves_the_cursor(void)
 static void
 columns_line_up(void)
 {
-	static const struct table_col col[] = { { "USER", false }, { "IN", true }, { "X", false } };
+	static const struct table_col col[] = { { "USER", false },
+						{ "IN", true },
+						{ "X", false } };
 	struct table t;
 	char *out = NULL;
 	size_t n;
@@ -113,12 +141,16 @@ options_are_found_among_the_words(void)
 static void
 a_mistyped_command_gets_a_hint(void)
 {
-	static const struct { const char *word, *want; } cases[] = {
-		{ "statsu", "status" }, { "evnts", "events" }, { "disconect", "disconnect" },
-		{ "user", "user add" }, { "relaod", "reload" },
+	static const struct {
+		const char *word, *want;
+	} cases[] = {
+		{ "statsu", "status" },        { "evnts", "events" },
+		{ "disconect", "disconnect" }, { "user", "user add" },
+		{ "relaod", "reload" },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		is_str(command_nearest(cases[i].word), cases[i].want, "%s", cases[i].word);
+		is_str(command_nearest(cases[i].word), cases[i].want, "%s",
+		       cases[i].word);
 	ok(command_nearest("frobnicate") == NULL, "nothing is near nonsense");
 	ok(command_nearest("") == NULL, "nor near nothing");
 

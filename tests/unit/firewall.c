@@ -36,8 +36,8 @@ only_refusals_from_the_service_port_of_an_uplink_are_silenced(void)
 	struct config c = one_wan();
 
 	is_int(firewall_text(&c, 2, text, sizeof(text)), 0, "the text fits");
-	ok(has("oifname { \"eth0\" } tcp sport 443 meta mark != 1 "
-	       "tcp flags & (rst | ack) == (rst | ack) tcp sequence 0 drop"),
+	ok(has("tcp sport 443 tcp flags & (rst | ack) == (rst | ack) tcp sequence 0 "
+	       "meta mark != 1 oifname { \"eth0\" } drop"),
 	   "a refusal is dropped");
 	ok(!has("fin"), "a dying connection may say so");
 }

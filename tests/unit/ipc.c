@@ -153,7 +153,9 @@ IPC_MESSAGES(X)
 static size_t
 forged(int type, int bad, enum fault fault, bool *is_done)
 {
-	struct forge g = { .w = wr_open(again, sizeof(again)), .bad = bad, .fault = fault };
+	struct forge g = { .w = wr_open(again, sizeof(again)),
+			   .bad = bad,
+			   .fault = fault };
 
 	wr_u16(&g.w, (uint16_t)type);
 	wr_u32(&g.w, 0);
@@ -175,7 +177,8 @@ every_message_arrives_as_it_was_sent(void)
 			bool x;
 			memset(&got, 0xee, sizeof(got));
 			row[t].fill(&sent, is_full);
-			is_same &= ipc_encode(t, &sent, packet, IPC_PACKET_MAX, &n) == 0;
+			is_same &=
+				ipc_encode(t, &sent, packet, IPC_PACKET_MAX, &n) == 0;
 			is_same &= ipc_decode(span_of(packet, n), &type, &got) == 0;
 			is_same &= type == (enum ipc_type)t && row[t].same(&sent, &got);
 			m = forged(t, -1, NOTHING, &x);
@@ -202,14 +205,17 @@ every_cut_and_every_extra_byte_is_refused(void)
 		if (ipc_encode(t, &sent, packet, IPC_PACKET_MAX, &n) < 0)
 			continue;
 		for (size_t cut = 0; cut < n; cut++) {
-			/* In a block of its own size, so that asan sees a read behind it;
-			 * once with the header's length as it was, once corrected. */
+			/* In a block of its own size, so that asan sees a read behind
+			 * it; once with the header's length as it was, once corrected.
+			 */
 			for (int honest = 0; honest < 2; honest++) {
-				set_length(honest && cut >= IPC_HEADER ? cut - IPC_HEADER
-				                                       : n - IPC_HEADER);
+				set_length(honest && cut >= IPC_HEADER
+						   ? cut - IPC_HEADER
+						   : n - IPC_HEADER);
 				uint8_t *part = malloc(cut + !cut);
 				memcpy(part, packet, cut);
-				bad += ipc_decode(span_of(part, cut), &type, &got) != E_PROTO;
+				bad += ipc_decode(span_of(part, cut), &type, &got) !=
+				       E_PROTO;
 				free(part);
 			}
 		}
@@ -244,14 +250,15 @@ a_field_that_breaks_its_bound_spoils_the_packet(void)
 				if (!is_done || n == 0)
 					continue;
 				tried++;
-				if (ipc_decode(span_of(again, n), &type, &got) != E_PROTO) {
+				if (ipc_decode(span_of(again, n), &type, &got) !=
+				    E_PROTO) {
 					diag("%s: field %d", ipc_row[t].name, field);
 					bad++;
 				}
 			}
 		}
-		ok(tried > 5 && bad == 0, "%s: refused in all of %zu fields", cases[i].why,
-		   tried);
+		ok(tried > 5 && bad == 0, "%s: refused in all of %zu fields",
+		   cases[i].why, tried);
 	}
 }
 
@@ -263,7 +270,8 @@ unknown_types_and_small_buffers_are_refused(void)
 	size_t n = 0;
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		uint8_t head[IPC_HEADER] = { (uint8_t)(types[i] >> 8), (uint8_t)types[i] };
+		uint8_t head[IPC_HEADER] = { (uint8_t)(types[i] >> 8),
+					     (uint8_t)types[i] };
 		is_int(ipc_decode(span_of(head, sizeof(head)), &type, &got), E_PROTO,
 		       "type %u", types[i]);
 	}
@@ -302,10 +310,12 @@ only_the_directions_of_the_table_are_permitted(void)
 		{ IPC_TYPES, IPC_PARENT, IPC_AUTH, 0, E_PROTO },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		is_int(permit_check(cases[i].type, cases[i].from, cases[i].to, cases[i].fds),
+		is_int(permit_check(cases[i].type, cases[i].from, cases[i].to,
+				    cases[i].fds),
 		       cases[i].want, "%s %s to %s with %u descriptors",
 		       cases[i].type < IPC_TYPES && ipc_row[cases[i].type].name
-		               ? ipc_row[cases[i].type].name : "?",
+			       ? ipc_row[cases[i].type].name
+			       : "?",
 		       ipc_process_name[cases[i].from], ipc_process_name[cases[i].to],
 		       cases[i].fds);
 }
@@ -352,8 +362,9 @@ on_broken(void *arg, struct peer *from, int rc)
 }
 
 static const peer_handler at_parent[IPC_TYPES] = { [IPC_status_ask] = on_status_ask };
-static const peer_handler at_session[IPC_TYPES] = { [IPC_status_text] = on_status_text,
-	                                            [IPC_counters] = on_counters };
+static const peer_handler at_session[IPC_TYPES] = {
+	[IPC_status_text] = on_status_text, [IPC_counters] = on_counters
+};
 
 static void
 world_open(struct world *w)
@@ -364,8 +375,10 @@ world_open(struct world *w)
 	uv_loop_init(&w->loop);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) < 0)
 		abort();
-	peer_open(&w->a, &w->loop, fd[0], IPC_PARENT, IPC_SESSION, 0, at_parent, on_broken, w);
-	peer_open(&w->b, &w->loop, fd[1], IPC_SESSION, IPC_PARENT, 0, at_session, on_broken, w);
+	peer_open(&w->a, &w->loop, fd[0], IPC_PARENT, IPC_SESSION, 0, at_parent,
+		  on_broken, w);
+	peer_open(&w->b, &w->loop, fd[1], IPC_SESSION, IPC_PARENT, 0, at_session,
+		  on_broken, w);
 }
 
 static void
@@ -435,7 +448,8 @@ descriptors_arrive_also_through_the_queue(void)
 	}
 	if (pipe(fd) < 0 || write(fd[1], "hello", 5) != 5)
 		abort();
-	is_int(peer_send_fds(&w.a, IPC_counters, &c, &fd[0], 1), 0, "queued behind the rest");
+	is_int(peer_send_fds(&w.a, IPC_counters, &c, &fd[0], 1), 0,
+	       "queued behind the rest");
 	close(fd[0]); /* ours to close: the queue has its own */
 	close(fd[1]);
 	turn(&w, m.id + 1);
@@ -487,7 +501,8 @@ a_message_nobody_expects_here_breaks_the_sender(void)
 	world_close(&w);
 
 	world_open(&w);
-	peer_send(&w.a, IPC_status_ask, &wrong); /* session's question, from the parent */
+	peer_send(&w.a, IPC_status_ask,
+		  &wrong); /* session's question, from the parent */
 	for (int k = 0; k < 3; k++)
 		uv_run(&w.loop, UV_RUN_NOWAIT);
 	is_int(w.broken_rc, E_PROTO, "wrong direction");

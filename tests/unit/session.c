@@ -375,10 +375,19 @@ an_unknown_token_that_opens_makes_its_session_anew(void)
 	struct ipc_tunnel_grant g = lab_grant();
 	unlinkat(lab.dir, "leases", 0);
 	lab_restart();
+	lab.now.mono_ms += 10000;
+	lab.now.wall_ms += 10000;
 	is_int(lab_connect(0, token), TOKEN_OK, "admitted");
 	struct ipc_tunnel_grant back = lab_grant();
 	ok(ip_eq(&g.addr4, &back.addr4), "with the address of the token");
 	is_int(lab.events[EV_CLIENT_RECONNECTED], 1, "as a reconnect");
+	is_int(lab.events[EV_CLIENT_CONNECTED], 0, "R157 and not as a second log-on");
+	lab_wait(30);
+	lab_drop(0, back, TUNNEL_LOGOUT);
+	is_int(lab.events[EV_CLIENT_DISCONNECTED], 1, "R157 one log-off");
+	is_int(lab.usage.duration_s, 40, "R157 which tells the whole length");
+	lab_login("alice", token);
+	lab_connect(0, token);
 
 	unlinkat(lab.dir, "leases", 0);
 	lab_restart();

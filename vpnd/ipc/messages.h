@@ -75,6 +75,9 @@ enum sign_scheme {
 	SIGN_RSA_PAD, /* data: a padded PKCS#1 type 1 or PSS block, modulus size */
 };
 
+/* What a TUN device takes as one write. */
+enum tun_kind { TUN_TCP4 = 1, TUN_TCP6 = 2, TUN_UDP4 = 4, TUN_UDP6 = 8 };
+
 enum load_what { LOAD_CERT, LOAD_TOKEN_KEYS };
 
 enum user_op { USER_CREATE, USER_UPDATE, USER_REMOVE };
@@ -184,7 +187,8 @@ enum event_what {
 	                             F(addr, source, 0) F(str, reason, 63) F(str, text, 255) F(u64, number, 0)
 
 #define IPC_FIELDS_cert(F)           F(u32, generation, 0) F(u8, is_rsa, 0)
-#define IPC_FIELDS_tun(F)            F(u16, mtu, 0)
+/* kinds: what may be merged into one write, bits of merge.h. */
+#define IPC_FIELDS_tun(F)            F(u16, mtu, 0) F(u8, has_vnet, 0) F(u8, kinds, 0)
 /* worker: whose counters; slots: how many struct counters are in it. */
 #define IPC_FIELDS_counters(F)       F(u8, worker, 0) F(u32, slots, 0)
 /* handle: names the pair of sockets for unlisten. family 4 or 6. */

@@ -123,7 +123,7 @@ status_write(struct parent *p, struct ipc_status_text *m)
 			  (int)p->workers, "enabled", parent_config(p)->enabled,
 			  "config_generation", (int)p->generation, "processes",
 			  processes(p), "listeners", listeners(p), "tun", tuns(p),
-			  "certificate", certificate(p), "offload", "plain", "files",
+			  "certificate", certificate(p), "offload", p->tun[0].offload, "files",
 			  "main", p->opt->conf_path, "node", p->opt->node_path);
 	size_t n = o != NULL ? json_dumpb(o, (char *)m->json.p, sizeof(m->json.p),
 					  JSON_COMPACT)

@@ -18,9 +18,8 @@ struct tun {
 	int fd;
 	unsigned ifindex;
 	char name[IF_NAMESIZE];
-	/* Packets are plain IP so far. With offload the device gets IFF_VNET_HDR,
-	 * and the `tun` message must say so. */
-	bool has_offload;
+	uint8_t kinds;       /* TUN_TCP4 ...: what may be merged into one write */
+	const char *offload; /* for people: "tso uso", "tso" or "plain" */
 };
 
 /* vpnN, up, without an IPv6 link-local address. A device that a dying

@@ -411,6 +411,16 @@ session_make(struct session_table *t, const struct claims *c, uint32_t wanted_sl
 	return 0;
 }
 
+/* A session that began before we knew it: its end tells its whole length. */
+static void
+connected_since(struct session *s, uint64_t wall_s, struct now now)
+{
+	uint64_t ago_ms = now.wall_ms > wall_s * 1000 ? now.wall_ms - wall_s * 1000 : 0;
+
+	s->wall_connected_s = wall_s;
+	s->connected_ms = now.mono_ms > ago_ms ? now.mono_ms - ago_ms : 0;
+}
+
 /* Nothing of it stays but its generation. */
 static void
 session_forget(struct session_table *t, struct session *s)
@@ -998,7 +1008,7 @@ opened_tunnel(struct session_table *t, const struct ask *a, const struct claims 
 			why = "slots";
 		} else {
 			s->has_connected = true; /* elsewhere, or before we forgot */
-			s->wall_connected_s = now.wall_ms / 1000;
+			connected_since(s, c->wall_login_s, now);
 		}
 	}
 	if (v != TOKEN_OK) {
@@ -1162,7 +1172,7 @@ opened_report(struct session_table *t, const struct ask *a, const struct claims 
 		}
 		s->gen = m->gen;
 		s->has_connected = true;
-		s->wall_connected_s = c->wall_login_s;
+		connected_since(s, c->wall_login_s, now);
 	}
 	if ((s = move_slot(t, s, m->slot, m->gen)) == NULL) {
 		/* Its name is taken; the client comes back by token. */
@@ -1533,12 +1543,8 @@ on_lease_put(void *arg, const struct lease *l)
 	if (s->slot == l->slot)
 		s->gen = l->gen;
 	s->has_connected = l->has_connected;
-	s->wall_connected_s = l->wall_connected_s;
-	uint64_t ago_ms = r->now.wall_ms > l->wall_connected_s * 1000
-	                          ? r->now.wall_ms - l->wall_connected_s * 1000
-	                          : 0;
 	if (l->has_connected)
-		s->connected_ms = r->now.mono_ms > ago_ms ? r->now.mono_ms - ago_ms : 0;
+		connected_since(s, l->wall_connected_s, r->now);
 	s->source = l->source;
 	memcpy(s->agent, l->agent, sizeof(s->agent));
 	memcpy(s->hostname, l->hostname, sizeof(s->hostname));

@@ -93,6 +93,7 @@ dchan_free(struct dchan *d)
 
 	w->dchan[d->index] = NULL;
 	w->n_dchan--;
+	d->tunnel->n_dchans--;
 	if (d->state == DCHAN_HANDSHAKE)
 		w->n_handshakes--;
 	dtls_free(d->hs);
@@ -153,17 +154,17 @@ uint8_t *
 dchan_slot(struct dchan *d)
 {
 	struct listener *l = &d->w->listener[d->listener];
-	uint8_t *slot = batch_tx_slot(l->tx);
+	uint8_t *slot = batch_tx_slot(l->tx, &d->path);
 
 	if (slot == NULL) {
 		batch_tx_flush(l->tx, l->udp);
-		slot = batch_tx_slot(l->tx);
+		slot = batch_tx_slot(l->tx, &d->path);
 	}
 	return slot;
 }
 
 int
-dchan_send(struct dchan *d, uint8_t *slot, size_t n)
+dchan_send(struct dchan *d, uint8_t *slot, size_t n, uint8_t tos)
 {
 	struct listener *l = &d->w->listener[d->listener];
 	size_t total;
@@ -172,7 +173,7 @@ dchan_send(struct dchan *d, uint8_t *slot, size_t n)
 	int rc = record_seal(&d->tx, slot + RECORD_HEADROOM, n, &total);
 
 	if (rc == 0)
-		batch_tx_push(l->tx, slot, total, &d->path, d->tunnel->slot);
+		batch_tx_push(l->tx, slot, total, tos, d->tunnel->slot);
 	return rc;
 }
 
@@ -306,6 +307,7 @@ dchan_new(struct worker *w, struct tunnel *t, const struct hello_wait *h)
 		w->dchan_next = k + 1;
 		w->n_dchan++;
 		w->n_handshakes++;
+	t->n_dchans++;
 		return d;
 	}
 	return NULL;
@@ -316,7 +318,7 @@ static void
 tunnel_of_elsewhere(struct tunnel *t, const uint8_t sid[IPC_SID], uint16_t mtu,
                     uint8_t platform, const char *token)
 {
-	memcpy(&t->sid32, sid, sizeof(t->sid32));
+	t->sid32 = tunnel_sid32(sid);
 	t->mtu = mtu;
 	t->dpd_s = auth_platform_is_mobile(platform) ? t->w->cfg->dpd_mobile_s
 	                                             : t->w->cfg->dpd_s;
@@ -444,7 +446,7 @@ answer(struct dchan *d, enum cstp_type type, struct span body)
 	slot[RECORD_HEADROOM] = type;
 	if (body.n > 0)
 		memcpy(slot + RECORD_HEADROOM + 1, body.p, body.n);
-	dchan_send(d, slot, body.n + 1);
+	dchan_send(d, slot, body.n + 1, 0);
 }
 
 /* A packet as large as this one came through: the path carries it, and so it
@@ -463,13 +465,13 @@ learn_mtu(struct dchan *d, size_t inner)
 
 /* One verified text. False when the channel is gone. */
 static bool
-take_text(struct dchan *d, struct span text)
+take_text(struct dchan *d, struct span text, uint8_t tos)
 {
 	if (text.n == 0)
 		return true;
 	struct span body = { text.p + 1, text.n - 1 };
 	switch (text.p[0]) {
-	case CSTP_DATA: uplink_packet(d->w, d->tunnel, body, true); return true;
+	case CSTP_DATA: uplink_packet(d->w, d->tunnel, body, tos, true); return true;
 	case CSTP_DPD_REQ:
 		/* The whole body back: clients measure the path with it. */
 		answer(d, CSTP_DPD_RESP, body);
@@ -483,7 +485,7 @@ take_text(struct dchan *d, struct span text)
 }
 
 static bool
-take_record(struct dchan *d, uint8_t *p, size_t n)
+take_record(struct dchan *d, uint8_t *p, size_t n, uint8_t tos)
 {
 	struct span text;
 	uint8_t type;
@@ -497,12 +499,12 @@ take_record(struct dchan *d, uint8_t *p, size_t n)
 		dchan_close(d, "close_notify", true);
 		return false;
 	}
-	return take_text(d, text);
+	return take_text(d, text, tos);
 }
 
 /* Does the record open under the successor's keys? Tried on a copy. */
 static bool
-successor_takes(struct dchan *s, const uint8_t *p, size_t n)
+successor_takes(struct dchan *s, const uint8_t *p, size_t n, uint8_t tos)
 {
 	struct span text;
 	uint8_t type;
@@ -514,12 +516,14 @@ successor_takes(struct dchan *s, const uint8_t *p, size_t n)
 		return false;
 	s->heard_ms = s->w->now_ms;
 	become_open(s);
-	take_text(s, text);
+	take_text(s, text, tos);
+	uplink_flush(s->w); /* it lies in w->text */
 	return true;
 }
 
 void
-dchan_datagram(struct dchan *d, const struct ip_addr *local, uint8_t *p, size_t n)
+dchan_datagram(struct dchan *d, const struct ip_addr *local, uint8_t *p, size_t n,
+               uint8_t tos)
 {
 	struct worker *w = d->w;
 	struct ip_addr peer = d->path.peer;
@@ -534,9 +538,9 @@ dchan_datagram(struct dchan *d, const struct ip_addr *local, uint8_t *p, size_t 
 		if (h.type == RECORD_CCS || h.type == RECORD_HANDSHAKE)
 			feed_handshake(s != NULL ? s : d, span_of(p + at, h.total));
 		else if (h.epoch == 1 && s != NULL &&
-			 successor_takes(s, p + at, h.total))
+			 successor_takes(s, p + at, h.total, tos))
 			continue;
-		else if (h.epoch == 1 && !take_record(d, p + at, h.total))
+		else if (h.epoch == 1 && !take_record(d, p + at, h.total, tos))
 			return;
 	}
 }
@@ -612,7 +616,8 @@ dchan_adopt(struct worker *w, unsigned listener, const struct batch_path *path,
 	struct dchan *d = whose(w, &path->peer, datagram, &text);
 	if (d != NULL) {
 		move_here(d, listener, path);
-		take_text(d, text);
+		take_text(d, text, 0);
+		uplink_flush(w); /* it lies in w->text */
 	} else if (w->asked < STRAYS_ASKED_PER_S) {
 		w->asked++;
 		ask_others(w, listener, path, datagram);
@@ -639,7 +644,8 @@ dchan_on_try(struct worker *w, const struct ipc_dtls_try *m)
 	memcpy(give.dtls_id, d->id, IPC_DTLS_ID);
 	record_material_write(&d->keys, give.material);
 	if (text.n > 0 && text.p[0] == CSTP_DATA)
-		uplink_packet(w, d->tunnel, span_of(text.p + 1, text.n - 1), true);
+		uplink_packet(w, d->tunnel, span_of(text.p + 1, text.n - 1), 0, true);
+	uplink_flush(w);
 	peer_send(&w->session, IPC_dtls_give, &give);
 	OPENSSL_cleanse(&give, sizeof(give));
 	dchan_close(d, "moved to another worker", false);

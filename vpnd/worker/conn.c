@@ -438,9 +438,17 @@ static void
 read_plain(struct conn *c)
 {
 	while (c->state != CONN_CLOSED && c->state != CONN_CLOSING) {
-		int n = SSL_read(c->ssl, c->w->plain, PLAIN_BYTES);
+		struct worker *w = c->w;
+		/* Packets stay where they were decrypted until they are written. */
+		if (w->plain_n + PLAIN_BYTES > RECV_BYTES) {
+			uplink_flush(w);
+			w->plain_n = 0;
+		}
+		uint8_t *plain = w->plain + w->plain_n;
+		int n = SSL_read(c->ssl, plain, PLAIN_BYTES);
 		if (n > 0) {
-			take_plain(c, span_of(c->w->plain, (size_t)n));
+			w->plain_n += (size_t)n;
+			take_plain(c, span_of(plain, (size_t)n));
 			continue;
 		}
 		int e = SSL_get_error(c->ssl, n);
@@ -464,6 +472,7 @@ conn_resume(struct conn *c)
 	c->pend_n = 0;
 	if (p != NULL) {
 		take_plain(c, span_of(p, n));
+		uplink_flush(c->w);
 		OPENSSL_cleanse(p, n);
 		free(p);
 	}
@@ -487,6 +496,8 @@ on_readable(struct conn *c)
 	c->in = span_of(w->recv, (size_t)n);
 	if (c->state != CONN_HANDSHAKE || handshake(c))
 		read_plain(c);
+	uplink_flush(w);
+	w->plain_n = 0;
 	c->in = (struct span){ 0 };
 	if (c->state != CONN_CLOSED)
 		rewatch(c);

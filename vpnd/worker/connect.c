@@ -301,20 +301,15 @@ struct written {
 	unsigned v4, v6;
 };
 
-static bool
-is_local_lan(const struct config_route *r)
-{
-	return r->family == AF_INET && r->v4.len == 32 && r->v4.addr.s_addr == 0;
-}
-
 static struct written
 route_list(struct wr *w, bool is_include, const struct config_route *r, size_t n)
 {
 	struct written did = { 0 };
 
 	for (size_t i = 0; i < n; i++) {
-		/* The local network was named first. */
-		if (!is_include && is_local_lan(&r[i]))
+		/* "The local network" was written already, as the first. */
+		if (!is_include && r[i].family == AF_INET && r[i].v4.len == 32 &&
+		    r[i].v4.addr.s_addr == 0)
 			continue;
 		if (r[i].family == AF_INET) {
 			net4(w,

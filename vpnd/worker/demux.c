@@ -30,7 +30,7 @@ one_datagram(struct listener *l, const struct batch_datagram *m)
 	}
 	struct dchan *d = dchan_by_peer(w, &m->path.peer);
 	if (d != NULL)
-		dchan_datagram(d, &m->path.local, m->p, m->n);
+		dchan_datagram(d, &m->path.local, m->p, m->n, m->tos);
 	else
 		dchan_adopt(w, index, &m->path, datagram);
 }
@@ -43,7 +43,8 @@ demux_readable(struct listener *l)
 		int n = batch_rx_read(l->w->rx, l->udp, &list);
 		for (int k = 0; k < n && l->is_open; k++)
 			one_datagram(l, &list[k]);
-		if (n < (int)BATCH_SLOTS)
+		uplink_flush(l->w); /* before the batch's buffers are reused */
+		if (n < 0 || !batch_rx_more(l->w->rx))
 			return;
 	}
 }

@@ -77,9 +77,9 @@ listener_add(struct worker *w, const struct ipc_listener *m, int tcp, int udp)
 				.udp = udp,
 				.is_open = true,
 				.w = w };
-	int rc = batch_prepare(udp);
-	if (rc == 0)
-		rc = batch_tx_new(&l->tx, dchan_on_send_error, w);
+	int rc = batch_prepare(udp, BATCH_OFFLOADS);
+	if (rc >= 0)
+		rc = batch_tx_new(&l->tx, (unsigned)rc, dchan_on_send_error, w);
 	if (rc == 0)
 		rc = uv_poll_init(&w->loop, &l->poll_tcp, tcp);
 	if (rc == 0)

@@ -28,6 +28,7 @@ struct login {
 	unsigned requests;
 	uint64_t begun_ms; /* first byte of the request in progress */
 	bool is_legacy, is_head;
+	bool has_group_in_url; /* then the form has no list */
 	struct route_match route;
 	struct connect_req connect;
 	struct ipc_tunnel_ask *ask; /* becomes the tunnel's report */
@@ -225,6 +226,7 @@ ask_step(struct conn *c, const struct auth_doc *doc)
 	struct span agent, cookie;
 
 	fill_group(doc, l->req, m.group);
+	l->has_group_in_url = (doc == NULL || doc->group_select == NULL) && m.group[0] != '\0';
 	settle_group(c->w->cfg, m.group);
 	m.is_first = doc == NULL || doc->type == AUTH_DOC_INIT;
 	http_req_header(l->req, "User-Agent", &agent);
@@ -323,7 +325,7 @@ login_on_ask(struct conn *c, const struct ipc_login_ask *m)
 		}
 		f.option = option;
 		/* One group needs no list: it would only cost a round trip. */
-		f.n_option = cfg->n_group > 1 ? cfg->n_group : 0;
+		f.n_option = cfg->n_group > 1 && !l->has_group_in_url ? cfg->n_group : 0;
 	} else {
 		f.id = "challenge";
 		f.input[f.n_input++] =
@@ -601,8 +603,10 @@ write_parameters(struct conn *c, struct wr *w, const struct ipc_tunnel_grant *m)
 		a.routing = ROUTING_FULL;
 		a.n_route = 0;
 		a.local_lan = false;
-		worker_event(c->w, EV_OPTION_IGNORED, &c->source, m->user,
-		             "addressing.routing", "android: exclude is not supported");
+		if (!m->is_reconnect)
+			worker_event(c->w, EV_OPTION_IGNORED, &c->source, m->user,
+			             "addressing.routing",
+			             "android: exclude is not supported");
 	}
 	memcpy(a.dtls_id, m->dtls_id, CONNECT_DTLS_ID);
 	connect_write_answer(w, &a);
@@ -617,7 +621,7 @@ make_tunnel(struct conn *c, const struct ipc_tunnel_grant *m)
 
 	if (t == NULL)
 		return E_NOMEM;
-	memcpy(&t->sid32, m->sid, sizeof(t->sid32));
+	t->sid32 = tunnel_sid32(m->sid);
 	t->mtu = l->ask->mtu;
 	t->dpd_s = dpd_of(w->cfg, &l->connect);
 	free(t->user);

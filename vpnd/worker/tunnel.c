@@ -4,6 +4,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "common/rd.h"
 #include "vpnd/worker/cstp.h"
 #include "vpnd/worker/inner.h"
 
@@ -17,6 +18,14 @@ static struct in6_addr
 inner_key(const struct ip_addr *a)
 {
 	return a->family == 4 ? inner_mapped(ip_v4(a)) : ip_v6(a);
+}
+
+uint32_t
+tunnel_sid32(const uint8_t sid[IPC_SID])
+{
+	struct rd r = rd_open(span_of(sid, IPC_SID));
+
+	return rd_u32(&r);
 }
 
 struct counters *
@@ -59,12 +68,8 @@ tunnel_free(struct worker *w, struct tunnel *t)
 void
 tunnel_drop_if_empty(struct worker *w, struct tunnel *t)
 {
-	if (t->conn != NULL || t->dchan != NULL)
-		return;
-	for (uint32_t i = 0; i < WORKER_DCHANS; i++)
-		if (w->dchan[i] != NULL && w->dchan[i]->tunnel == t)
-			return; /* a handshake is under way */
-	tunnel_free(w, t);
+	if (t->conn == NULL && t->n_dchans == 0)
+		tunnel_free(w, t);
 }
 
 /* Nobody tells session: it knows, or it is the one who said so. */
@@ -78,7 +83,7 @@ end_quietly(struct worker *w, struct tunnel *t)
 		c->tunnel = NULL;
 		conn_close(c, "replaced");
 	}
-	for (uint32_t i = 0; i < WORKER_DCHANS; i++)
+	for (uint32_t i = 0; i < WORKER_DCHANS && t->n_dchans > 0; i++)
 		if (w->dchan[i] != NULL && w->dchan[i]->tunnel == t) {
 			uint32_t slot = t->slot, gen = t->gen;
 			dchan_close(w->dchan[i], "session ended", false);
@@ -199,7 +204,7 @@ static void
 take_frame(struct conn *c, const struct cstp_frame *f)
 {
 	switch (f->type) {
-	case CSTP_DATA: uplink_packet(c->w, c->tunnel, f->body, false); break;
+	case CSTP_DATA: uplink_packet(c->w, c->tunnel, f->body, 0, false); break;
 	case CSTP_DPD_REQ: send_frame(c, CSTP_DPD_RESP, f->body); break;
 	case CSTP_DPD_RESP:
 	case CSTP_KEEPALIVE: break;
@@ -254,6 +259,8 @@ tunnel_feed(struct conn *c, struct span in)
 			c->pend_n = s.n;
 		}
 	}
+	if (joined != NULL)
+		uplink_flush(c->w); /* packets may lie in it */
 	free(joined);
 }
 

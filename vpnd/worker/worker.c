@@ -8,6 +8,7 @@
 #include "common/proc.h"
 #include "vpnd/ipc/child.h"
 #include "vpnd/worker/profile.h"
+#include "vpnd/worker/split.h"
 
 #include <openssl/rand.h>
 #include <stdlib.h>
@@ -195,6 +196,9 @@ on_tun_fd(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 	if (w->tun >= 0)
 		log_fatal("a second TUN device");
 	w->tun = fds[0];
+	w->has_vnet = m->tun.has_vnet;
+	if (uplink_init(w, m->tun.kinds) < 0)
+		log_fatal("no memory");
 	if (uv_poll_init(&w->loop, &w->poll_tun, w->tun) < 0)
 		log_fatal("TUN device cannot be watched");
 	w->poll_tun.data = w;
@@ -416,7 +420,8 @@ worker_main(const struct child *c)
 	w.recv = malloc(RECV_BYTES);
 	w.plain = malloc(RECV_BYTES);
 	w.text = malloc(RECV_BYTES);
-	if (w.recv == NULL || w.plain == NULL || w.text == NULL ||
+	w.read = malloc(SPLIT_READ_MAX);
+	if (w.recv == NULL || w.plain == NULL || w.text == NULL || w.read == NULL ||
 	    uv_loop_init(&w.loop) < 0)
 		log_fatal("no memory");
 	w.loop.data = &w;

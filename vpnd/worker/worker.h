@@ -24,6 +24,7 @@
 #include "vpnd/ipc/counters.h"
 #include "vpnd/ipc/peer.h"
 #include "vpnd/worker/batch.h"
+#include "vpnd/worker/bucket.h"
 #include "vpnd/worker/connect.h"
 #include "vpnd/worker/dtls.h"
 #include "vpnd/worker/record.h"
@@ -128,6 +129,8 @@ struct tunnel {
 	struct in_addr inner4;       /* the same, as the packet check wants them */
 	struct in6_addr inner6;
 	uint16_t mtu;
+	struct bucket up, down; /* limits of the session's policy */
+	uint32_t n_dchans;      /* DTLS channels, handshakes included */
 	unsigned dpd_s;
 	char *user;
 	struct ipc_tunnel_report *report; /* what session needs after its restart */
@@ -166,6 +169,8 @@ struct worker {
 	struct listener listener[WORKER_LISTENERS];
 
 	int tun;
+	bool has_vnet; /* reads and writes begin with a vnet header */
+	struct merge *merge;
 	uv_poll_t poll_tun;
 	struct counters *counters;
 	uint32_t slots;
@@ -193,7 +198,9 @@ struct worker {
 
 	uint64_t now_ms;
 	uint8_t *recv;  /* RECV_BYTES */
-	uint8_t *plain; /* one TLS record */
+	uint8_t *plain; /* decrypted records, until uplink_flush; RECV_BYTES */
+	size_t plain_n;
+	uint8_t *read; /* one read of the TUN */
 	uint8_t *text;  /* scratch for answers */
 };
 
@@ -263,19 +270,22 @@ void tunnel_feed(struct conn *c, struct span in);
 void tunnel_tick(struct conn *c);
 void tunnel_on_close(struct worker *w, const struct ipc_tunnel_close *m);
 void tunnel_report_all(struct worker *w);
+/* The id that every process's log lines carry: the first four bytes as hex. */
+uint32_t tunnel_sid32(const uint8_t sid[IPC_SID]);
 struct counters *tunnel_counters(struct worker *w, const struct tunnel *t);
 
 /* chan_dtls.c */
 void dchan_hello(struct worker *w, unsigned listener, const struct batch_path *path,
 		 struct span datagram);
 void dchan_on_secret(struct worker *w, const struct ipc_dtls_secret *m);
-void dchan_datagram(struct dchan *d, const struct ip_addr *local, uint8_t *p, size_t n);
+void dchan_datagram(struct dchan *d, const struct ip_addr *local, uint8_t *p, size_t n,
+                    uint8_t tos);
 /* A record from an address nobody has: did a channel's peer move there? */
 void dchan_adopt(struct worker *w, unsigned listener, const struct batch_path *path,
 		 struct span datagram);
 /* Text of n bytes already in place at slot + RECORD_HEADROOM of the listener's
  * batch: seal and queue it. */
-int dchan_send(struct dchan *d, uint8_t *slot, size_t n);
+int dchan_send(struct dchan *d, uint8_t *slot, size_t n, uint8_t tos);
 uint8_t *dchan_slot(struct dchan *d);
 /* The socket said that n bytes do not fit: shrink this session's packets. */
 void dchan_on_send_error(void *arg, uint32_t slot, size_t n, int rc);
@@ -291,8 +301,12 @@ struct dchan *dchan_by_peer(struct worker *w, const struct ip_addr *peer);
 void demux_readable(struct listener *l);
 
 /* uplink.c, downlink.c */
+int uplink_init(struct worker *w, unsigned kinds);
+/* The packet stays where it is until uplink_flush. outer_tos: TOS of the datagram
+ * it came in, 0 by TLS. */
 void uplink_packet(struct worker *w, struct tunnel *t, struct span packet,
-		   bool by_dtls);
+                   uint8_t outer_tos, bool by_dtls);
+void uplink_flush(struct worker *w);
 void downlink_readable(struct worker *w);
 
 #endif
