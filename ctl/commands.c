@@ -378,15 +378,15 @@ static void
 print_clients(const struct ctl *c, const json_t *clients)
 {
 	static const struct table_col col[] = {
-		{ "USER", false },    { "MAC", false },      { "DEVICE", false },
+		{ "USER", false },     { "MAC", false },     { "DEVICE", false },
 		{ "PLATFORM", false }, { "VERSION", false }, { "POLICY", false },
-		{ "ADDRESS", false }, { "FROM", false },     { "CHANNEL", false },
-		{ "UP", true },       { "IN", true },        { "OUT", true },
+		{ "ADDRESS", false },  { "FROM", false },    { "CHANNEL", false },
+		{ "UP", true },        { "IN", true },       { "OUT", true },
 	};
-	static const char *const keys[] = { "user",     "mac",      "device",
-		                            "platform", "client_version", "policy",
-		                            "addr4",    "source",   "channel",
-		                            "duration_s", "rx_bytes", "tx_bytes" };
+	static const char *const keys[] = {
+		"user",  "mac",    "device",  "platform",   "client_version", "policy",
+		"addr4", "source", "channel", "duration_s", "rx_bytes",       "tx_bytes"
+	};
 	enum { N = sizeof(keys) / sizeof(keys[0]) };
 	struct table t;
 	size_t i;
@@ -413,7 +413,8 @@ print_clients(const struct ctl *c, const json_t *clients)
 static int
 cmd_clients(struct ctl *c, struct args *a)
 {
-	static const char *const conditions[] = { "user", "type", "platform", "policy" };
+	static const char *const conditions[] = { "user", "type", "platform",
+						  "policy" };
 	json_t *answer, *q = json_pack("{ss}", "cmd", "clients");
 
 	for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++) {
@@ -450,11 +451,12 @@ print_group(const struct ctl *c, const char *name, const json_t *rows)
 
 		if (json_is_string(v))
 			snprintf(text, sizeof(text), "%s", json_string_value(v));
-		json_array_foreach(v, k, item)
-			at += at < sizeof(text)
-			              ? (size_t)snprintf(text + at, sizeof(text) - at, "%s%s",
-			                                 k ? ", " : "", json_string_value(item))
-			              : 0;
+		json_array_foreach(v, k, item) at +=
+			at < sizeof(text)
+				? (size_t)snprintf(text + at, sizeof(text) - at, "%s%s",
+						   k ? ", " : "",
+						   json_string_value(item))
+				: 0;
 		printf("  %-36s ", text_of(row, "setting"));
 		print_safe(stdout, text);
 		putchar('\n');

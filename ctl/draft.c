@@ -103,9 +103,10 @@ draft_explain(struct ctl *c, struct args *a)
 {
 	if (!args_end(c, a, 0, 0))
 		return CTL_USAGE;
-	return vpnd_run((const char *const[]){ c->is_json ? "--explain-json" : "--explain",
-	                                       NULL },
-	                -1);
+	return vpnd_run(
+		(const char *const[]){ c->is_json ? "--explain-json" : "--explain",
+				       NULL },
+		-1);
 }
 
 int

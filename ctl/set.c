@@ -55,9 +55,9 @@ replace(const char *path, const char *text, size_t n)
 	unlink(name);
 	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	bool good = fd >= 0 && write(fd, text, n) == (ssize_t)n &&
-	            (!has_old || (fchmod(fd, st.st_mode & 07777) == 0 &&
-	                          fchown(fd, st.st_uid, st.st_gid) == 0)) &&
-	            fsync(fd) == 0;
+		    (!has_old || (fchmod(fd, st.st_mode & 07777) == 0 &&
+				  fchown(fd, st.st_uid, st.st_gid) == 0)) &&
+		    fsync(fd) == 0;
 	if (fd >= 0 && close(fd) < 0)
 		good = false;
 	if (good && rename(name, path) == 0)
@@ -162,7 +162,7 @@ ask_files(struct ctl *c, const char **file, const char **node, json_t **keep)
 
 static int
 edit_and_apply(struct ctl *c, const struct args *a, const char *file, const char *node,
-               bool is_reload)
+	       bool is_reload)
 {
 	const char *words[VPND_WORDS] = { "-f", file, "-n", node, "--set", "--" };
 	struct change change[FILES] = { 0 };
@@ -208,9 +208,10 @@ set_settings(struct ctl *c, struct args *a)
 		rc = ask_files(c, &file, &node, &status);
 	if (rc == CTL_OK)
 		rc = edit_and_apply(c, a, file ? file : "/etc/tandem/tandem.conf",
-		                    node ? node : "/etc/tandem/node.conf", is_reload);
+				    node ? node : "/etc/tandem/node.conf", is_reload);
 	if (rc == CTL_OK && !c->is_json)
-		puts(is_reload ? "set, and reloaded" : "set; a reload or a restart takes it");
+		puts(is_reload ? "set, and reloaded"
+			       : "set; a reload or a restart takes it");
 	json_decref(status);
 	return rc;
 }

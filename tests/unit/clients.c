@@ -19,10 +19,12 @@ a_mac_is_made_from_the_user_name(void)
 		char user[16];
 		snprintf(user, sizeof(user), "user%d", i);
 		client_mac(b, user);
-		if (sscanf(b, "%2x", &first) != 1 || (first & 3) != 2 || strcmp(a, b) == 0)
+		if (sscanf(b, "%2x", &first) != 1 || (first & 3) != 2 ||
+		    strcmp(a, b) == 0)
 			break;
 		if (i == 299)
-			ok(true, "R153 unicast, locally administered, another for another");
+			ok(true,
+			   "R153 unicast, locally administered, another for another");
 	}
 }
 

@@ -36,7 +36,8 @@ config_target_parse(struct config_target *t, const char *path, char *why, size_t
 	}
 	if (t->option != NULL)
 		return 0;
-	snprintf(why, n, "%.100s: no such setting; \"vpnctl explain\" lists them", path);
+	snprintf(why, n, "%.100s: no such setting; \"vpnctl explain\" lists them",
+		 path);
 	return E_NOENT;
 }
 
@@ -96,7 +97,8 @@ instance_of(const struct scan *s, const struct config_target *t)
 	if (!config_sections[id].is_titled)
 		return s->n_section[id] > 0 ? 0 : -1;
 	for (size_t i = 0; i < s->n_title; i++)
-		if (s->title[i].section == id && strcmp(s->title[i].text, t->title) == 0)
+		if (s->title[i].section == id &&
+		    strcmp(s->title[i].text, t->title) == 0)
 			return (int)s->title[i].instance;
 	return -1;
 }
@@ -106,8 +108,8 @@ place_of(const struct scan *s, enum config_section id, int instance,
 	 const struct option *o)
 {
 	for (size_t i = 0; i < s->n_place; i++)
-		if (s->place[i].section == id && (int)s->place[i].instance == instance &&
-		    s->place[i].option == o)
+		if (s->place[i].section == id &&
+		    (int)s->place[i].instance == instance && s->place[i].option == o)
 			return &s->place[i];
 	return NULL;
 }

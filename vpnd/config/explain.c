@@ -24,7 +24,8 @@ static const struct {
 	{ "fixed.dynamic_platforms", "Windows, macOS",
 	  "Clients that get addressing.dynamic." },
 	{ "fixed.exclude_platforms", "all but Android",
-	  "Clients that get addressing.routing = exclude; the others send everything." },
+	  "Clients that get addressing.routing = exclude; the others send "
+	  "everything." },
 	{ "fixed.certificate_methods", "file, self-signed",
 	  "A certificate of server.certificate, else one made at the start." },
 	{ "fixed.place_s", "60", "Seconds a login keeps its place without a tunnel." },
@@ -60,12 +61,12 @@ option_json(const struct option *o)
 
 	option_path(o, path, sizeof(path));
 	o->type->rule(o, rule, sizeof(rule));
-	json_t *row = json_pack(
-		"{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "setting", path, "group",
-		config_sections[o->section].group, "file", file_of(o), "type",
-		o->type->name, "rule", rule, "unit", o->unit, "default",
-		o->initial ? o->initial : "", "effect", effect_text(o->effect), "help",
-		o->help);
+	json_t *row =
+		json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "setting", path,
+			  "group", config_sections[o->section].group, "file",
+			  file_of(o), "type", o->type->name, "rule", rule, "unit",
+			  o->unit, "default", o->initial ? o->initial : "", "effect",
+			  effect_text(o->effect), "help", o->help);
 	if (o->max > 0) {
 		json_object_set_new(row, "min", json_integer(o->min));
 		json_object_set_new(row, "max", json_integer(o->max));
@@ -83,10 +84,11 @@ explain_json(void (*line)(void *arg, const char *text), void *arg)
 	for (size_t i = 0; i < config_n_options; i++)
 		json_array_append_new(all, option_json(&config_options[i]));
 	for (size_t i = 0; i < FIXED; i++)
-		json_array_append_new(
-			all, json_pack("{s:s,s:s,s:s,s:s,s:s}", "setting", fixed[i].name,
-				       "group", "fixed", "type", "fixed", "default",
-				       fixed[i].value, "help", fixed[i].help));
+		json_array_append_new(all,
+				      json_pack("{s:s,s:s,s:s,s:s,s:s}", "setting",
+						fixed[i].name, "group", "fixed", "type",
+						"fixed", "default", fixed[i].value,
+						"help", fixed[i].help));
 	char *text = json_dumps(all, JSON_INDENT(1));
 	if (text != NULL)
 		line(arg, text);

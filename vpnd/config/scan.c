@@ -367,8 +367,8 @@ take_body(struct scanner *p, const struct section *sec, unsigned instance,
 		return;
 	}
 	if (sec != NULL)
-		note_place(p, (enum config_section)(sec - config_sections), instance, NULL,
-			   p->tok.at, p->tok.at + 1);
+		note_place(p, (enum config_section)(sec - config_sections), instance,
+			   NULL, p->tok.at, p->tok.at + 1);
 	next(p);
 }
 
@@ -559,21 +559,26 @@ masked_copy(const char *text, size_t *n)
 	return s;
 }
 
-/* From places in the masked copy to places in the text. */
-static void
-unmask_places(struct scanner *p)
+/* From places in the masked copy to places in the text. By the text: in the copy
+ * the masks of comments are blank like the rest of them. */
+static size_t
+unmask_place(const char *text, size_t at)
 {
-	for (size_t i = 0; i < p->out->n_place; i++) {
-		struct scan_place *at = &p->out->place[i];
-		size_t from = at->from, to = at->to;
+	size_t i = 0;
 
-		for (size_t k = 0; k < at->to; k++)
-			if (p->s[k] == SCAN_MASK) {
-				from -= k < at->from;
-				to--;
-			}
-		at->from = from;
-		at->to = to;
+	for (size_t masked = 0; text[i] && masked < at; i++)
+		masked += text[i] == '$' && text[i + 1] == '{' ? 2 : 1;
+	return i;
+}
+
+static void
+unmask_places(struct scan *out, const char *text)
+{
+	for (size_t i = 0; i < out->n_place; i++) {
+		struct scan_place *at = &out->place[i];
+
+		at->from = unmask_place(text, at->from);
+		at->to = unmask_place(text, at->to);
 	}
 }
 
@@ -596,7 +601,7 @@ scan_text(struct scan *out, enum config_file file, const char *name, const char 
 		take_section(&p);
 	if (p.tok.kind != END)
 		broken(&p, p.tok.line, "", "syntax: expected a section, name { }");
-	unmask_places(&p);
+	unmask_places(out, text);
 	if (p.is_broken)
 		free(p.s);
 	else

@@ -659,8 +659,7 @@ domain_parse(const struct option *o, const char *text, void *base)
 
 	if (!is_host_name(text) || n > 253 || inet_pton(AF_INET, text, &a) == 1)
 		return E_INVAL;
-	if (c->n_domain == CONFIG_DOMAINS ||
-	    at + (at > 0) + n > CONFIG_DOMAINS_TEXT)
+	if (c->n_domain == CONFIG_DOMAINS || at + (at > 0) + n > CONFIG_DOMAINS_TEXT)
 		return E_LIMIT;
 	snprintf(c->domains + at, sizeof(c->domains) - at, "%s%s", at ? "," : "", text);
 	c->n_domain++;

@@ -40,8 +40,8 @@ load(const char *conf, const char *node, struct config **out)
 	for (size_t i = 0; i < report.n; i++)
 		if (!report.finding[i].is_warning)
 			fprintf(stderr, "%s:%u: %s: %s\n", report.finding[i].file,
-			        report.finding[i].line, report.finding[i].setting,
-			        report.finding[i].text);
+				report.finding[i].line, report.finding[i].setting,
+				report.finding[i].text);
 	config_report_free(&report);
 	free(text);
 	free(node_text);
@@ -51,8 +51,8 @@ load(const char *conf, const char *node, struct config **out)
 static void
 print_change(void *arg, const struct config_change *ch)
 {
-	printf("%s: %s -> %s (%s)\n", ch->path, ch->was ? ch->was : "-", ch->is ? ch->is : "-",
-	       effect_text(ch->effect));
+	printf("%s: %s -> %s (%s)\n", ch->path, ch->was ? ch->was : "-",
+	       ch->is ? ch->is : "-", effect_text(ch->effect));
 }
 
 int
@@ -92,8 +92,8 @@ set_one(const struct parent_options *o, const char *word, char *text[2], bool is
 	int rc = config_edit(&out, text[t.file], &t, equals + 1);
 	if (rc < 0) {
 		fprintf(stderr, "%s: cannot be edited (%s): vpnd -t says more\n",
-		        t.file == CONFIG_FILE_MAIN ? o->conf_path : o->node_path,
-		        err_text(rc));
+			t.file == CONFIG_FILE_MAIN ? o->conf_path : o->node_path,
+			err_text(rc));
 		return false;
 	}
 	free(text[t.file]);
@@ -113,9 +113,9 @@ is_good(const struct parent_options *o, char *text[2])
 		(void)config_check_files(c, &report);
 	for (size_t i = 0; i < report.n; i++)
 		fprintf(stderr, "%s:%u: %s: %s%s\n", report.finding[i].file,
-		        report.finding[i].line, report.finding[i].setting,
-		        report.finding[i].is_warning ? "warning: " : "",
-		        report.finding[i].text);
+			report.finding[i].line, report.finding[i].setting,
+			report.finding[i].is_warning ? "warning: " : "",
+			report.finding[i].text);
 	bool good = report.n_error == 0;
 	config_free(c);
 	config_report_free(&report);

@@ -61,7 +61,8 @@ put_name(json_t *o, const char *key, const X509_NAME *name)
 
 	if (bio == NULL)
 		return;
-	if (X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) >= 0) {
+	if (X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) >=
+	    0) {
 		long n = BIO_get_mem_data(bio, &text);
 		json_object_set_new(o, key, json_stringn(text, (size_t)n));
 	}
@@ -115,16 +116,16 @@ certificate(const struct parent *p)
 void
 status_write(struct parent *p, struct ipc_status_text *m)
 {
-	json_t *o =
-		json_pack("{s:s, s:i, s:I, s:i, s:b, s:i, s:o, s:o, s:o, s:o, s:s, "
-			  "s:{s:s, s:s}}",
-			  "version", TANDEM_VERSION, "pid", (int)getpid(), "uptime_s",
-			  (json_int_t)((now_ms() - p->started_ms) / 1000), "workers",
-			  (int)p->workers, "enabled", parent_config(p)->enabled,
-			  "config_generation", (int)p->generation, "processes",
-			  processes(p), "listeners", listeners(p), "tun", tuns(p),
-			  "certificate", certificate(p), "offload", p->tun[0].offload, "files",
-			  "main", p->opt->conf_path, "node", p->opt->node_path);
+	json_t *o = json_pack(
+		"{s:s, s:i, s:I, s:i, s:b, s:i, s:o, s:o, s:o, s:o, s:s, "
+		"s:{s:s, s:s}}",
+		"version", TANDEM_VERSION, "pid", (int)getpid(), "uptime_s",
+		(json_int_t)((now_ms() - p->started_ms) / 1000), "workers",
+		(int)p->workers, "enabled", parent_config(p)->enabled,
+		"config_generation", (int)p->generation, "processes", processes(p),
+		"listeners", listeners(p), "tun", tuns(p), "certificate",
+		certificate(p), "offload", p->tun[0].offload, "files", "main",
+		p->opt->conf_path, "node", p->opt->node_path);
 	size_t n = o != NULL ? json_dumpb(o, (char *)m->json.p, sizeof(m->json.p),
 					  JSON_COMPACT)
 			     : 0;

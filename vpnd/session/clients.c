@@ -28,7 +28,8 @@ int
 clients_list(struct session_table *t, struct client_entry **out, unsigned *n)
 {
 	unsigned found = 0, kept = 0;
-	struct client_entry *e = calloc(session_count(t, SESSION_CONNECTED) + 1, sizeof(*e));
+	struct client_entry *e =
+		calloc(session_count(t, SESSION_CONNECTED) + 1, sizeof(*e));
 
 	if (e == NULL)
 		return E_NOMEM;
@@ -40,7 +41,7 @@ clients_list(struct session_table *t, struct client_entry **out, unsigned *n)
 	qsort(e, found, sizeof(*e), compare);
 	for (unsigned i = 0; i < found; i++) {
 		if (kept > 0 && strcmp(e[kept - 1].latest->claims.user,
-		                       e[i].latest->claims.user) == 0)
+				       e[i].latest->claims.user) == 0)
 			e[kept - 1].devices++;
 		else
 			e[kept++] = e[i];
@@ -58,7 +59,7 @@ client_mac(char out[CLIENT_MAC], const char *user)
 	(void)EVP_Digest(user, strlen(user), md, NULL, EVP_sha256(), NULL);
 	md[0] = (uint8_t)((md[0] | 0x02) & ~0x01);
 	snprintf(out, CLIENT_MAC, "%02x:%02x:%02x:%02x:%02x:%02x", md[0], md[1], md[2],
-	         md[3], md[4], md[5]);
+		 md[3], md[4], md[5]);
 }
 
 void
@@ -68,7 +69,8 @@ client_version(char out[CLIENT_VERSION], const char *agent)
 	for (const char *p = agent; *p != '\0'; p += strspn(p, " ")) {
 		size_t n = strcspn(p, " "), v = *p == 'v' || *p == 'V';
 
-		if (n > v && isdigit((unsigned char)p[v]) && memchr(p, '.', n) != NULL) {
+		if (n > v && isdigit((unsigned char)p[v]) &&
+		    memchr(p, '.', n) != NULL) {
 			snprintf(out, CLIENT_VERSION, "%.*s", (int)(n - v), p + v);
 			return;
 		}

@@ -226,7 +226,8 @@ ask_step(struct conn *c, const struct auth_doc *doc)
 	struct span agent, cookie;
 
 	fill_group(doc, l->req, m.group);
-	l->has_group_in_url = (doc == NULL || doc->group_select == NULL) && m.group[0] != '\0';
+	l->has_group_in_url =
+		(doc == NULL || doc->group_select == NULL) && m.group[0] != '\0';
 	settle_group(c->w->cfg, m.group);
 	m.is_first = doc == NULL || doc->type == AUTH_DOC_INIT;
 	http_req_header(l->req, "User-Agent", &agent);
@@ -325,7 +326,8 @@ login_on_ask(struct conn *c, const struct ipc_login_ask *m)
 		}
 		f.option = option;
 		/* One group needs no list: it would only cost a round trip. */
-		f.n_option = cfg->n_group > 1 && !l->has_group_in_url ? cfg->n_group : 0;
+		f.n_option =
+			cfg->n_group > 1 && !l->has_group_in_url ? cfg->n_group : 0;
 	} else {
 		f.id = "challenge";
 		f.input[f.n_input++] =
@@ -599,14 +601,15 @@ write_parameters(struct conn *c, struct wr *w, const struct ipc_tunnel_grant *m)
 		a.n_split_dns = 1;
 	}
 	if (cfg->routing == ROUTING_EXCLUDE && q->platform == PLATFORM_ANDROID) {
-		/* R116: this client takes no excludes; a full tunnel is the safe side. */
+		/* R116: this client takes no excludes; a full tunnel is the safe side.
+		 */
 		a.routing = ROUTING_FULL;
 		a.n_route = 0;
 		a.local_lan = false;
 		if (!m->is_reconnect)
 			worker_event(c->w, EV_OPTION_IGNORED, &c->source, m->user,
-			             "addressing.routing",
-			             "android: exclude is not supported");
+				     "addressing.routing",
+				     "android: exclude is not supported");
 	}
 	memcpy(a.dtls_id, m->dtls_id, CONNECT_DTLS_ID);
 	connect_write_answer(w, &a);
