@@ -28,13 +28,17 @@ CFLAGS   += -std=c11 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wno-un
 LDFLAGS  += $(LINK_$(VARIANT))
 LDLIBS   := -luv -lconfuse -lssl -lcrypto -ljansson -lexpat -lhttp_parser -loath -lcrypt -lnftables -lmnl -lseccomp -lcap-ng
 
-PROGRAMS := vpnd ctl
-MAINS    := vpnd/vpnd.c ctl/vpnctl.c
+PROGRAMS := vpnd ctl hasync
+MAINS    := vpnd/vpnd.c ctl/vpnctl.c hasync/hasync.c
 
 src       = $(sort $(shell find $(1) -name '*.c'))
 obj       = $(patsubst %.c,$(B)/obj/%.o,$(1))
 # Everything but the main()s, so that a test links just what it uses.
 lib_src  := $(filter-out $(MAINS),$(call src,common $(PROGRAMS)))
+link      = $(filter %.o,$^) $(filter-out $(B)/lib.a,$(filter %.a,$^)) $(B)/lib.a
+# Two daemons use the same short names; each has an archive of its own.
+own_src  := $(filter hasync/%,$(lib_src))
+lib_src  := $(filter-out $(own_src),$(lib_src))
 unit_src := $(wildcard tests/unit/*.c)
 fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
 perf_src := $(wildcard tests/perf/*.c)
@@ -44,20 +48,27 @@ perfs    := $(perf_src:tests/perf/%.c=$(B)/perf/%)
 
 .PHONY: all check units unit system requirements asan fuzz fuzzers lint format demo deps-build deps-test \
         bench-login bench-idle bench-data bench-latency bench-fairness perfs install uninstall clean
-all: $(B)/bin/vpnd $(B)/bin/vpnctl
+all: $(B)/bin/vpnd $(B)/bin/vpnctl $(B)/bin/hasync
 
 $(B)/lib.a: $(call obj,$(lib_src))
 	@rm -f $@; ar rcs $@ $^
+$(B)/hasync.a: $(call obj,$(own_src))
+	@rm -f $@; ar rcs $@ $^
 $(B)/bin/vpnd: $(call obj,vpnd/vpnd.c) $(B)/lib.a
 $(B)/bin/vpnctl: $(call obj,ctl/vpnctl.c) $(B)/lib.a
+$(B)/bin/hasync: $(call obj,hasync/hasync.c) $(B)/hasync.a $(B)/lib.a
+$(B)/bin/hasync: LDLIBS += -lcpg
 $(B)/bin/%:
-	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $(link) $(LDLIBS)
 $(B)/unit/%.t: $(B)/obj/tests/unit/%.o $(B)/lib.a
-	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $(link) $(LDLIBS)
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(B)/lib.a
-	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(link) $(LDLIBS)
 $(B)/perf/%: $(B)/obj/tests/perf/%.o $(B)/lib.a
 	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+# Tests of hasync say so by what they include.
+$(foreach t,$(shell grep -l '"hasync/' tests/unit/*.c),$(t:tests/unit/%.c=$(B)/unit/%.t)) \
+$(foreach t,$(shell grep -l '"hasync/' tests/fuzz/*.c),$(t:tests/fuzz/%.c=$(B)/fuzz/%)): $(B)/hasync.a
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D); echo "  CC $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 

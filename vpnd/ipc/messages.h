@@ -172,7 +172,10 @@ enum event_what {
 	X(dtls_stray, IPC_WORKER, IPC_SESSION, 0) \
 	X(dtls_try, IPC_SESSION, IPC_WORKER, 0) \
 	X(dtls_give, IPC_WORKER, IPC_SESSION, 0) \
-	X(dtls_take, IPC_SESSION, IPC_WORKER, 0)
+	X(dtls_take, IPC_SESSION, IPC_WORKER, 0) \
+	/* the pair */ \
+	X(cluster, IPC_PARENT, IPC_ANY, 1) /* a connection to hasync */ \
+	X(role, IPC_PARENT, IPC_ANY, 0)
 
 #define IPC_FIELDS_ready(F)          F(u32, pid, 0)
 #define IPC_FIELDS_ping(F)           F(u32, id, 0)
@@ -291,6 +294,13 @@ enum event_what {
 #define IPC_FIELDS_dtls_give(F)      IPC_DTLS_WHERE(F) IPC_DTLS_CHANNEL(F)
 #define IPC_FIELDS_dtls_take(F)      IPC_DTLS_WHERE(F) IPC_DTLS_CHANNEL(F) F(raw, sid, IPC_SID) F(addr, addr4, 0) F(addr, addr6, 0) \
 	                             F(u16, mtu, 0) F(u8, platform, 0) F(str, token, IPC_TOKEN_MAX)
+
+/* The descriptor is a fresh connection to hasync (common/cluster.h), made by the
+ * parent because its children cannot connect. It comes again after each loss. */
+#define IPC_FIELDS_cluster(F)        F(u32, generation, 0)
+/* As hasync says it: is this node the active one, since which epoch; names of this
+ * node and of its peer ("" = none configured); is the peer away. */
+#define IPC_FIELDS_role(F)           F(u8, is_active, 0) F(u64, epoch, 0) F(str, node, IPC_NAME_MAX) F(str, peer, IPC_NAME_MAX) F(u8, is_peer_away, 0)
 
 #define IPC_DECL_u8(f, max)   uint8_t f;
 #define IPC_DECL_u16(f, max)  uint16_t f;
