@@ -46,7 +46,7 @@ units    := $(unit_src:tests/unit/%.c=$(B)/unit/%.t)
 fuzzers  := $(fuzz_src:tests/fuzz/%.c=$(B)/fuzz/%)
 perfs    := $(perf_src:tests/perf/%.c=$(B)/perf/%)
 
-.PHONY: all check units unit system asan fuzz fuzzers lint format demo deps-build deps-test \
+.PHONY: all check units unit system requirements asan fuzz fuzzers lint format demo deps-build deps-test \
         bench-login bench-idle bench-data bench-latency bench-fairness perfs install uninstall clean
 all: $(B)/bin/vpnd $(B)/bin/vpnctl $(B)/bin/hasync
 
@@ -76,7 +76,7 @@ $(B)/obj/%.o: %.c
 
 TANDEM_BIN := $(CURDIR)/$(B)/bin
 export TANDEM_BIN
-PROVE := prove -j$(JOBS) --timer
+PROVE := prove -j$(JOBS) --timer -e tests/lib/tap-save
 tests := $(wildcard tests/system/*.t)
 
 deps-build:
@@ -92,6 +92,14 @@ unit: units
 	@$(PROVE) $(units)
 system: all
 	@$(PROVE) $(tests)
+
+# Which requirement is tested where, with what result; runs the tests whose result is
+# missing or old.
+requirements: deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) all units
+	@stale=$$(tests/requirements --stale $(units) $(tests)); \
+	 [ -z "$$stale" ] || $(PROVE) $$stale || true
+	@tests/requirements
 
 # Unit tests under the sanitizers; `make asan WHAT=system` runs the system tests so,
 # without the search for leaks: it needs ptrace, which confined processes do not have.
