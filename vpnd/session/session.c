@@ -590,7 +590,7 @@ ask_take(struct session_table *t, uint32_t id)
 static void
 ask_free(struct ask *a)
 {
-	OPENSSL_cleanse(a, sizeof(*a));
+	explicit_bzero(a, sizeof(*a));
 	free(a);
 }
 
