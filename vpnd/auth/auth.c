@@ -103,7 +103,9 @@ send_event(struct auth *a, enum event_what what, const struct job *j,
 	snprintf(e.user, sizeof(e.user), "%s",
 		 *user == '\0' || users_name_is_good(user) ? user : "(not a name)");
 	snprintf(e.reason, sizeof(e.reason), "%s", reason);
-	peer_send(&a->session, IPC_event, &e);
+	/* Success is what login_proven says. */
+	if (what != EV_AUTH_SUCCESS)
+		peer_send(&a->session, IPC_event, &e);
 	log_limited(LOG_L_INFO, 0, "%s attempt=%016llx user=%s reason=%s",
 		    event_name[what], (unsigned long long)e.attempt, e.user,
 		    *reason ? reason : "-");
