@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-/* password.h -- does this password belong to this hash? Mostly slow on purpose: then call
- * it from the thread pool, never from the loop. */
+/* password.h -- does this password belong to this hash? Slow on purpose, mostly:
+ * call it from the thread pool; from the loop only what is quick. */
 #ifndef VPND_AUTH_PASSWORD_H
 #define VPND_AUTH_PASSWORD_H
 
