@@ -2,8 +2,9 @@
 /* auth.c -- the process that knows the users and judges their passwords.
  *
  * A login step comes from a worker. Passwords are hashed on the thread pool,
- * with a bounded queue; everything else is quick and happens on the loop, also
- * the few hashes that cost less than the way to the pool and back. Who proved what goes straight to session: a worker cannot vouch for anyone.
+ * with a bounded queue; everything else is quick and happens on the loop, as do
+ * the few hashes that cost less than the way to the pool and back. Who proved
+ * what goes straight to session: a worker cannot vouch for anyone.
  *
  * An unknown user, a wrong password and an unauthorised user take the same
  * path with the same work: the answer, its text and its time are the same.
