@@ -28,13 +28,17 @@ CFLAGS   += -std=c11 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wno-un
 LDFLAGS  += $(LINK_$(VARIANT))
 LDLIBS   := -luv -lconfuse -lssl -lcrypto -ljansson -lexpat -lhttp_parser -loath -lcrypt -lnftables -lmnl -lseccomp -lcap-ng
 
-PROGRAMS := vpnd ctl
-MAINS    := vpnd/vpnd.c ctl/vpnctl.c
+PROGRAMS := vpnd ctl hasync
+MAINS    := vpnd/vpnd.c ctl/vpnctl.c hasync/hasync.c
 
 src       = $(sort $(shell find $(1) -name '*.c'))
 obj       = $(patsubst %.c,$(B)/obj/%.o,$(1))
 # Everything but the main()s, so that a test links just what it uses.
 lib_src  := $(filter-out $(MAINS),$(call src,common $(PROGRAMS)))
+link      = $(filter %.o,$^) $(filter-out $(B)/lib.a,$(filter %.a,$^)) $(B)/lib.a
+# Two daemons use the same short names; each has an archive of its own.
+own_src  := $(filter hasync/%,$(lib_src))
+lib_src  := $(filter-out $(own_src),$(lib_src))
 unit_src := $(wildcard tests/unit/*.c)
 fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
 perf_src := $(wildcard tests/perf/*.c)
@@ -42,22 +46,29 @@ units    := $(unit_src:tests/unit/%.c=$(B)/unit/%.t)
 fuzzers  := $(fuzz_src:tests/fuzz/%.c=$(B)/fuzz/%)
 perfs    := $(perf_src:tests/perf/%.c=$(B)/perf/%)
 
-.PHONY: all check units unit system asan fuzz fuzzers lint format demo deps-build deps-test \
+.PHONY: all check units unit system requirements asan fuzz fuzzers lint format demo deps-build deps-test \
         bench-login bench-idle bench-data bench-latency bench-fairness perfs install uninstall clean
-all: $(B)/bin/vpnd $(B)/bin/vpnctl
+all: $(B)/bin/vpnd $(B)/bin/vpnctl $(B)/bin/hasync
 
 $(B)/lib.a: $(call obj,$(lib_src))
 	@rm -f $@; ar rcs $@ $^
+$(B)/hasync.a: $(call obj,$(own_src))
+	@rm -f $@; ar rcs $@ $^
 $(B)/bin/vpnd: $(call obj,vpnd/vpnd.c) $(B)/lib.a
 $(B)/bin/vpnctl: $(call obj,ctl/vpnctl.c) $(B)/lib.a
+$(B)/bin/hasync: $(call obj,hasync/hasync.c) $(B)/hasync.a $(B)/lib.a
+$(B)/bin/hasync: LDLIBS += -lcpg
 $(B)/bin/%:
-	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $(link) $(LDLIBS)
 $(B)/unit/%.t: $(B)/obj/tests/unit/%.o $(B)/lib.a
-	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $(link) $(LDLIBS)
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(B)/lib.a
-	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(link) $(LDLIBS)
 $(B)/perf/%: $(B)/obj/tests/perf/%.o $(B)/lib.a
 	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+# Tests of hasync say so by what they include.
+$(foreach t,$(shell grep -l '"hasync/' tests/unit/*.c),$(t:tests/unit/%.c=$(B)/unit/%.t)) \
+$(foreach t,$(shell grep -l '"hasync/' tests/fuzz/*.c),$(t:tests/fuzz/%.c=$(B)/fuzz/%)): $(B)/hasync.a
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D); echo "  CC $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
@@ -65,7 +76,7 @@ $(B)/obj/%.o: %.c
 
 TANDEM_BIN := $(CURDIR)/$(B)/bin
 export TANDEM_BIN
-PROVE := prove -j$(JOBS) --timer
+PROVE := prove -j$(JOBS) --timer -e tests/lib/tap-save
 tests := $(wildcard tests/system/*.t)
 
 deps-build:
@@ -82,10 +93,19 @@ unit: units
 system: all
 	@$(PROVE) $(tests)
 
-# Unit tests under the sanitizers; `make asan WHAT=system` runs the system tests so.
+# Which requirement is tested where, with what result; runs the tests whose result is
+# missing or old.
+requirements: deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) all units
+	@stale=$$(tests/requirements --stale $(units) $(tests)); \
+	 [ -z "$$stale" ] || $(PROVE) $$stale || true
+	@tests/requirements
+
+# Unit tests under the sanitizers; `make asan WHAT=system` runs the system tests so,
+# without the search for leaks: it needs ptrace, which confined processes do not have.
 WHAT ?= unit
 asan: deps-test
-	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	@ASAN_OPTIONS=detect_leaks=$(if $(filter unit,$(WHAT)),1,0):abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	 $(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan $(WHAT)
 
 fuzz: deps-test
@@ -115,16 +135,20 @@ mandir   := $(DESTDIR)$(PREFIX)/share/man
 docdir   := $(DESTDIR)$(PREFIX)/share/doc/tandem
 compdir  := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 unitdir  := $(DESTDIR)/lib/systemd/system
+userdir  := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 confdir  := $(DESTDIR)$(SYSCONFDIR)/tandem
-mans     := $(wildcard doc/man/*.[58])
+mans     := $(wildcard doc/man/*.[578])
 
 # Configuration that is there is never overwritten.
 install: all
-	install -d $(sbindir) $(bindir) $(docdir) $(compdir) $(unitdir) $(confdir)
+	install -d $(sbindir) $(bindir) $(docdir) $(compdir) $(unitdir) $(userdir) $(confdir)
 	install -m755 $(B)/bin/vpnd $(sbindir)/vpnd
+	install -m755 $(B)/bin/hasync $(sbindir)/hasync
 	install -m755 $(B)/bin/vpnctl $(bindir)/vpnctl
 	install -m644 deploy/completion/vpnctl $(compdir)/vpnctl
-	install -m644 deploy/systemd/tandem-vpnd.service $(unitdir)/
+	install -m644 deploy/systemd/*.service $(unitdir)/
+	install -m644 deploy/systemd/tandem.sysusers $(userdir)/tandem.conf
+	[ -n "$(DESTDIR)" ] || ! command -v systemd-sysusers >/dev/null || systemd-sysusers tandem.conf
 	install -m644 README.md CHANGES.md LICENSE deploy/tandem.conf deploy/node.conf $(docdir)/
 	for f in tandem node; do [ -e $(confdir)/$$f.conf ] || \
 	  install -m644 deploy/$$f.conf $(confdir)/$$f.conf; done
@@ -132,7 +156,8 @@ install: all
 
 # The configuration and the state (users, keys, leases) stay: PURGE=1 removes them.
 uninstall:
-	rm -f $(sbindir)/vpnd $(bindir)/vpnctl $(compdir)/vpnctl $(unitdir)/tandem-vpnd.service
+	rm -f $(sbindir)/vpnd $(sbindir)/hasync $(bindir)/vpnctl $(compdir)/vpnctl
+	rm -f $(addprefix $(unitdir)/,$(notdir $(wildcard deploy/systemd/*.service))) $(userdir)/tandem.conf
 	rm -rf $(docdir)
 	for m in $(notdir $(mans)); do rm -f $(mandir)/man$${m##*.}/$$m; done
 	[ -z "$(PURGE)" ] || rm -rf $(confdir) $(DESTDIR)/var/lib/tandem

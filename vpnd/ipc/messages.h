@@ -172,7 +172,10 @@ enum event_what {
 	X(dtls_stray, IPC_WORKER, IPC_SESSION, 0) \
 	X(dtls_try, IPC_SESSION, IPC_WORKER, 0) \
 	X(dtls_give, IPC_WORKER, IPC_SESSION, 0) \
-	X(dtls_take, IPC_SESSION, IPC_WORKER, 0)
+	X(dtls_take, IPC_SESSION, IPC_WORKER, 0) \
+	/* the pair */ \
+	X(cluster, IPC_PARENT, IPC_ANY, 1) /* a connection to hasync */ \
+	X(role, IPC_PARENT, IPC_ANY, 0)
 
 #define IPC_FIELDS_ready(F)          F(u32, pid, 0)
 #define IPC_FIELDS_ping(F)           F(u32, id, 0)
@@ -255,12 +258,13 @@ enum event_what {
  * has_dtls: this worker carries its DTLS channel (then has_tls may be 0). */
 #define IPC_FIELDS_tunnel_report(F)  F(u32, slot, 0) F(u32, gen, 0) F(u32, conn, 0) F(u8, has_tls, 0) F(u8, has_dtls, 0) F(raw, dtls_id, IPC_DTLS_ID) IPC_TUNNEL_FIELDS(F)
 /* slot, gen: the session's name from now on; slot also indexes the counters.
- * family of addr4/addr6 is 0 when not given. *_s are seconds; 0 = none. */
+ * family of addr4/addr6 is 0 when not given. *_s are seconds; 0 = none. platform:
+ * what the client said at its login, as in login_step. */
 #define IPC_FIELDS_tunnel_grant(F)   F(u32, id, 0) F(u8, verdict, 0) F(str, reason, 127) F(u32, slot, 0) F(u32, gen, 0) \
 	                             F(raw, sid, IPC_SID) F(str, user, IPC_USER_MAX) F(str, group, IPC_NAME_MAX) F(str, policy, IPC_NAME_MAX) \
 	                             F(addr, addr4, 0) F(addr, addr6, 0) F(u8, prefix6, 0)                          \
 	                             F(u32, session_timeout_s, 0) F(u32, session_left_s, 0) F(u32, idle_timeout_s, 0) \
-	                             F(u8, is_reconnect, 0) F(raw, dtls_id, IPC_DTLS_ID)
+	                             F(u8, is_reconnect, 0) F(raw, dtls_id, IPC_DTLS_ID) F(u8, platform, 0)
 /* conn: the tunnel_ask id of the connection that is gone. */
 #define IPC_FIELDS_tunnel_down(F)    F(u32, slot, 0) F(u32, gen, 0) F(u32, conn, 0) F(u8, why, 0)
 /* conn: the tunnel_ask id that is displaced, so that a successor on the same
@@ -290,6 +294,13 @@ enum event_what {
 #define IPC_FIELDS_dtls_give(F)      IPC_DTLS_WHERE(F) IPC_DTLS_CHANNEL(F)
 #define IPC_FIELDS_dtls_take(F)      IPC_DTLS_WHERE(F) IPC_DTLS_CHANNEL(F) F(raw, sid, IPC_SID) F(addr, addr4, 0) F(addr, addr6, 0) \
 	                             F(u16, mtu, 0) F(u8, platform, 0) F(str, token, IPC_TOKEN_MAX)
+
+/* The descriptor is a fresh connection to hasync (common/cluster.h), made by the
+ * parent because its children cannot connect. It comes again after each loss. */
+#define IPC_FIELDS_cluster(F)        F(u32, generation, 0)
+/* As hasync says it: is this node the active one, since which epoch; names of this
+ * node and of its peer ("" = none configured); is the peer away. */
+#define IPC_FIELDS_role(F)           F(u8, is_active, 0) F(u64, epoch, 0) F(str, node, IPC_NAME_MAX) F(str, peer, IPC_NAME_MAX) F(u8, is_peer_away, 0)
 
 #define IPC_DECL_u8(f, max)   uint8_t f;
 #define IPC_DECL_u16(f, max)  uint16_t f;

@@ -23,6 +23,35 @@ static const bool is_stranger[EVENTS] = {
 	[EV_TOKEN_REFUSED] = true,
 };
 
+/* By these names administrators know them from the appliance. */
+static const char auth_success[] = "anyconnect_vpn_auth_success",
+		  auth_failure[] = "anyconnect_vpn_auth_failure",
+		  vpn_connect[] = "anyconnect_vpn_connect",
+		  vpn_disconnect[] = "anyconnect_vpn_disconnect",
+		  session_manager[] = "anyconnect_vpn_session_manager",
+		  general[] = "anyconnect_vpn_general";
+static const struct {
+	const char *syslog, *title; /* syslog NULL: general */
+} names[EVENTS] = {
+	[EV_CLIENT_CONNECTED] = { vpn_connect, "VPN client connected" },
+	[EV_CLIENT_DISCONNECTED] = { vpn_disconnect, "VPN client disconnected" },
+	[EV_AUTH_SUCCESS] = { auth_success, NULL },
+	[EV_AUTH_FAILURE] = { auth_failure, NULL },
+	[EV_CLIENT_RECONNECTED] = { session_manager, NULL },
+	[EV_SESSION_LIMIT] = { session_manager, NULL },
+	[EV_POOL_EXHAUSTED] = { session_manager, NULL },
+	[EV_TOKEN_REFUSED] = { session_manager, NULL },
+	[EV_SESSION_REVOKED] = { session_manager, NULL },
+	[EV_DTLS_UP] = { session_manager, NULL },
+	[EV_DTLS_DOWN] = { session_manager, NULL },
+};
+
+static const char *
+syslog_name(enum event_what what)
+{
+	return names[what].syslog != NULL ? names[what].syslog : general;
+}
+
 struct events {
 	uint64_t second[EVENTS];
 	unsigned in_second[EVENTS];
@@ -207,6 +236,8 @@ put_event(struct wr *w, const struct events *ev, const struct event *e, uint64_t
 
 	put_time(w, wall_ms);
 	put_text(w, "event", event_name[e->what]);
+	put_text(w, "title", names[e->what].title);
+	put_text(w, "syslog", syslog_name(e->what));
 	put_text(w, "type", "AnyConnect");
 	put_text(w, "node", ev->node);
 	put_text(w, "user", e->user);
@@ -241,8 +272,8 @@ log_event(const struct event *e)
 	                              : (uint32_t)e->sid[0] << 24 | (uint32_t)e->sid[1] << 16 |
 	                                        (uint32_t)e->sid[2] << 8 | e->sid[3];
 
-	log_limited(LOG_L_INFO, sid, "event=%s user=%s source=%s reason=%s text=%s",
-	            event_name[e->what], e->user && *e->user ? e->user : "-",
+	log_limited(LOG_L_INFO, sid, "%s event=%s user=%s source=%s reason=%s text=%s",
+	            syslog_name(e->what), event_name[e->what], e->user && *e->user ? e->user : "-",
 	            ip_text(&e->source, source), e->reason && *e->reason ? e->reason : "-",
 	            e->text && *e->text ? e->text : "-");
 }
@@ -326,7 +357,8 @@ events_match(const struct events_filter *f, const char *line)
 	static const char time_key[] = "{\"time\":\"";
 
 	if (f->event != NULL && !has_pair(line, "event", f->event) &&
-	    !has_pair(line, "type", f->event))
+	    !has_pair(line, "type", f->event) && !has_pair(line, "title", f->event) &&
+	    !has_pair(line, "syslog", f->event))
 		return false;
 	if (f->user != NULL && !has_pair(line, "user", f->user))
 		return false;

@@ -445,6 +445,16 @@ session_make(struct session_table *t, const struct claims *c, uint32_t wanted_sl
 	return 0;
 }
 
+/* A session that began before we knew it: its end tells its whole length. */
+static void
+connected_since(struct session *s, uint64_t wall_s, struct now now)
+{
+	uint64_t ago_ms = now.wall_ms > wall_s * 1000 ? now.wall_ms - wall_s * 1000 : 0;
+
+	s->wall_connected_s = wall_s;
+	s->connected_ms = now.mono_ms > ago_ms ? now.mono_ms - ago_ms : 0;
+}
+
 /* Nothing of it stays but its generation. */
 static void
 session_forget(struct session_table *t, struct session *s)
@@ -678,21 +688,91 @@ session_places(const struct session_table *t, struct now now)
 	return places(t, NULL, now);
 }
 
-/* Why this login cannot become a session, or NULL. */
+/* By the name that the client gives its device; openconnect gives none, there the
+ * outer address has to do. */
+static bool
+is_same_device(const struct session *s, const struct ipc_login_proven *m)
+{
+	if (s->claims.platform != m->platform)
+		return false;
+	if (m->device[0] != '\0' || s->claims.device[0] != '\0')
+		return strcmp(s->claims.device, m->device) == 0;
+	return m->source.family != 0 && ip_same_host(&s->source, &m->source);
+}
+
+/* The user's oldest session that holds a place, perhaps only of the same device. */
+static struct session *
+oldest_of(struct session_table *t, const struct ipc_login_proven *m, bool same_device,
+          struct now now)
+{
+	struct session *oldest = NULL;
+
+	for (uint32_t i = 0; i < t->n_slots; i++) {
+		struct session *s = &t->session[i];
+		if (!has_place(s, now) || strcmp(s->claims.user, m->user) != 0)
+			continue;
+		if (same_device && !is_same_device(s, m))
+			continue;
+		if (oldest == NULL || s->connected_ms < oldest->connected_ms)
+			oldest = s;
+	}
+	return oldest;
+}
+
+static void
+displace(struct session_table *t, struct session *s, struct now now)
+{
+	char text[100];
+
+	snprintf(text, sizeof(text),
+	         "Your account connected from another device; the limit is %u session%s",
+	         t->config->user_sessions, t->config->user_sessions == 1 ? "" : "s");
+	session_end(t, s, "displaced_limit", text, now);
+}
+
+/* Makes room for one more session of this user, if the policy gives it. Who has
+ * proven the password may displace what is there: it is the same person. */
+static bool
+user_makes_room(struct session_table *t, const struct ipc_login_proven *m,
+                struct now now)
+{
+	const struct config *c = t->config;
+	bool by_device = c->user_sessions_policy == DISPLACE_DEVICE;
+	unsigned n = c->user_sessions > 0 ? places(t, m->user, now) : 0;
+
+	if (c->user_sessions == 0 || n < c->user_sessions)
+		return true;
+	if (c->user_sessions_policy == DISPLACE_NONE)
+		return false;
+	/* A lowered limit is not brought about by a login of one device. */
+	for (; n >= c->user_sessions; n--) {
+		struct session *s = oldest_of(t, m, by_device, now);
+		if (s == NULL)
+			return false;
+		displace(t, s, now);
+		if (by_device)
+			return true;
+	}
+	return true;
+}
+
+/* Why this login cannot become a session, or NULL. May end sessions of the same
+ * user. */
 static const char *
-limit_reached(const struct session_table *t, const char *user, struct now now)
+limit_reached(struct session_table *t, const struct ipc_login_proven *m, struct now now)
 {
 	const struct config *c = t->config;
 
 	if (!c->enabled)
 		return "This service is disabled.";
+	/* First: what this frees is a place of the gateway, too. */
+	if (!user_makes_room(t, m, now))
+		return "You have too many sessions. Disconnect one and try again.";
 	/* Old PENDING ones do not count, but looking at each session is only
 	 * needed when the cheap count says the gateway is full. */
 	if (t->count[SESSION_CONNECTED] + t->count[SESSION_PENDING] >= c->session_limit &&
 	    places(t, NULL, now) >= c->session_limit)
 		return "The session limit of this gateway is reached. Try again later.";
-	if (c->user_sessions > 0 && places(t, user, now) >= c->user_sessions)
-		return "You have too many sessions. Disconnect one and try again.";
 	return NULL;
 }
 
@@ -755,7 +835,7 @@ void
 session_login(struct session_table *t, const struct ipc_login_proven *m, struct now now)
 {
 	static const char busy[] = "The gateway is busy. Try again.";
-	const char *why = limit_reached(t, m->user, now);
+	const char *why = limit_reached(t, m, now);
 	struct session *s;
 	struct ipc_token_seal seal;
 	size_t n;
@@ -888,6 +968,7 @@ grant(struct session_table *t, struct session *s, unsigned w,
 		                          : 0,
 		.idle_timeout_s = t->config->idle_timeout_s,
 		.is_reconnect = is_reconnect,
+		.platform = c->platform,
 	};
 
 	if (m->wants4)
@@ -961,7 +1042,7 @@ opened_tunnel(struct session_table *t, unsigned w, const struct ipc_tunnel_ask *
 			why = "slots";
 		} else {
 			s->has_connected = true; /* elsewhere, or before we forgot */
-			s->wall_connected_s = now.wall_ms / 1000;
+			connected_since(s, c->wall_login_s, now);
 		}
 	}
 	if (v != TOKEN_OK) {
@@ -1132,7 +1213,7 @@ opened_report(struct session_table *t, const struct ask *a, const struct claims 
 		}
 		s->gen = m->gen;
 		s->has_connected = true;
-		s->wall_connected_s = c->wall_login_s;
+		connected_since(s, c->wall_login_s, now);
 	}
 	if ((s = move_slot(t, s, m->slot, m->gen)) == NULL) {
 		/* Its name is taken; the client comes back by token. */
@@ -1503,12 +1584,8 @@ on_lease_put(void *arg, const struct lease *l)
 	if (s->slot == l->slot)
 		s->gen = l->gen;
 	s->has_connected = l->has_connected;
-	s->wall_connected_s = l->wall_connected_s;
-	uint64_t ago_ms = r->now.wall_ms > l->wall_connected_s * 1000
-	                          ? r->now.wall_ms - l->wall_connected_s * 1000
-	                          : 0;
 	if (l->has_connected)
-		s->connected_ms = r->now.mono_ms > ago_ms ? r->now.mono_ms - ago_ms : 0;
+		connected_since(s, l->wall_connected_s, r->now);
 	s->source = l->source;
 	memcpy(s->agent, l->agent, sizeof(s->agent));
 	memcpy(s->hostname, l->hostname, sizeof(s->hostname));

@@ -410,6 +410,7 @@ session_main(const struct child *c)
 	umask(077);
 	if ((rc = proc_confine(c->root, c->uid, c->gid, false)) < 0) {
 		log_err(0, "cannot give up privileges: %s", err_text(rc));
+		free(d);
 		return EX_OSERR;
 	}
 	d->child = c;
@@ -420,6 +421,7 @@ session_main(const struct child *c)
 	d->dir_fd = open(c->root[0] != '\0' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (d->dir_fd < 0 || uv_loop_init(&d->loop) < 0) {
 		log_err(0, "cannot start: %s", err_text(-errno));
+		free(d);
 		return EX_OSERR;
 	}
 	for (unsigned i = 0; i < c->n_peer; i++)

@@ -149,6 +149,19 @@ mark_dirty(struct conn *c)
 	c->w->dirty = c;
 }
 
+static void
+unmark_dirty(struct conn *c)
+{
+	struct conn **at = &c->w->dirty;
+
+	if (!c->is_dirty)
+		return;
+	while (*at != c)
+		at = &(*at)->next_dirty;
+	*at = c->next_dirty;
+	c->is_dirty = false;
+}
+
 int
 conn_out(struct conn *c, const uint8_t *p, size_t n)
 {
@@ -249,8 +262,9 @@ on_closed(uv_handle_t *h)
 	struct worker *w = c->w;
 
 	close(c->fd);
-	/* The dirty list never holds a closed connection over an iteration:
-	 * worker_flush ran since. */
+	/* libuv closes at the end of the turn in which it was asked, before the
+	 * next flush: what was marked in this turn is still in the list. */
+	unmark_dirty(c);
 	w->conn[c->id & 0xffff] = NULL;
 	w->n_conn--;
 	free(c);

@@ -217,7 +217,7 @@ on_counters(void *arg, struct peer *from, const union ipc_body *m, const int *fd
 	w->counters = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
 	close(fds[0]);
 	w->slots = m->counters.slots;
-	w->tunnel = calloc(w->slots, sizeof(*w->tunnel));
+	w->tunnel = calloc(w->slots, sizeof(struct tunnel *));
 	if (w->counters == MAP_FAILED || w->tunnel == NULL ||
 	    RAND_bytes(seed, sizeof(seed)) != 1 ||
 	    map_new(&w->by_inner, 16, (size_t)w->slots * 2, seed) < 0)
