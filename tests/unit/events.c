@@ -52,6 +52,10 @@ a_line_says_what_happened(void)
 	e.user = "b\xff";
 	events_add(ev, &e, 1700000000123);
 	ok(strstr(g.last, "\"user\":\"b?\"") != NULL, "bytes that are no UTF-8 do not lose it");
+	e.user = "\xc3\xa9\t\x01\\/";
+	events_add(ev, &e, 1700000000123);
+	ok(strstr(g.last, "\"user\":\"\xc3\xa9\\t\\u0001\\\\/\"") != NULL,
+	   "UTF-8 stays, control bytes are escaped");
 	events_close(ev);
 }
 

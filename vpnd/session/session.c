@@ -57,6 +57,7 @@ struct session_table {
 	unsigned n_slots, count[SESSION_STATES];
 	uint32_t next_slot; /* where the search for a free one goes on */
 	uint32_t *by_sid, *by_dtls;
+	uint32_t *by_token; /* the slot that last had such a token: a hint */
 	uint32_t n_buckets; /* power of two */
 
 	struct ask *ask[ASKS];
@@ -150,6 +151,39 @@ session_by_dtls(struct session_table *t, const uint8_t id[IPC_DTLS_ID])
 	while (at != SESSION_NONE && memcmp(t->session[at].dtls_id, id, IPC_DTLS_ID) != 0)
 		at = t->session[at].next_dtls;
 	return at == SESSION_NONE ? NULL : &t->session[at];
+}
+
+/* The end of a token is its authentication tag: ours are as good as random. */
+static uint32_t *
+token_bucket(const struct session_table *t, const char *token)
+{
+	size_t n = strlen(token);
+	uint32_t h = 0;
+
+	for (size_t i = n > 8 ? n - 8 : 0; i < n; i++)
+		h = h * 67 + (uint8_t)token[i];
+	return &t->by_token[h & (t->n_buckets - 1)];
+}
+
+static void
+token_note(struct session_table *t, struct session *s, const char *token)
+{
+	snprintf(s->token, sizeof(s->token), "%s", token);
+	*token_bucket(t, token) = s->slot;
+}
+
+/* The session whose token, byte for byte, this is: what keys would say of it is
+ * known. NULL says nothing; then keys is asked. */
+static struct session *
+session_by_token(struct session_table *t, const char *token)
+{
+	struct session *s = session_at(t, *token_bucket(t, token));
+	size_t n = strlen(token);
+
+	return s != NULL && n > 0 && strlen(s->token) == n &&
+	                       CRYPTO_memcmp(s->token, token, n) == 0
+	               ? s
+	               : NULL;
 }
 
 static struct session *
@@ -600,7 +634,7 @@ ask_take(struct session_table *t, uint32_t id)
 static void
 ask_free(struct ask *a)
 {
-	OPENSSL_cleanse(a, sizeof(*a));
+	explicit_bzero(a, sizeof(*a));
 	free(a);
 }
 
@@ -847,6 +881,7 @@ session_sealed(struct session_table *t, const struct ipc_token_sealed *m, struct
 		return;
 	struct session *s = session_named(t, a->slot, a->gen);
 	if (a->kind == ASK_SEAL && s != NULL && !m->is_bad) {
+		token_note(t, s, m->token);
 		issue(t, a->worker, a->m.login.id, TOKEN_OK, "", m->token, s->claims.sid);
 	} else if (a->kind == ASK_SEAL) {
 		issue(t, a->worker, a->m.login.id, TOKEN_REFUSED,
@@ -952,7 +987,6 @@ grant(struct session_table *t, struct session *s, unsigned w,
  * messages that carry it have the same fields. */
 #define NOTE_TUNNEL(s, m)                                                                \
 	do {                                                                             \
-		memcpy((s)->token, (m)->token, sizeof((s)->token));                      \
 		memcpy((s)->hostname, (m)->hostname, sizeof((s)->hostname));             \
 		memcpy((s)->agent, (m)->agent, sizeof((s)->agent));                      \
 		memcpy((s)->tls_cipher, (m)->tls_cipher, sizeof((s)->tls_cipher));       \
@@ -977,6 +1011,7 @@ admit(struct session_table *t, struct session *s, unsigned w,
 	drop_dtls(t, s);
 	dtls_unlink(t, s);
 	NOTE_TUNNEL(s, m);
+	token_note(t, s, m->token);
 	/* A new id at each grant makes the client start DTLS over at once. */
 	random_bytes(s->dtls_id, sizeof(s->dtls_id));
 	if (has_dtls_id(s))
@@ -993,10 +1028,9 @@ admit(struct session_table *t, struct session *s, unsigned w,
 }
 
 static void
-opened_tunnel(struct session_table *t, const struct ask *a, const struct claims *c,
-              struct now now)
+opened_tunnel(struct session_table *t, unsigned w, const struct ipc_tunnel_ask *m,
+              const struct claims *c, struct now now)
 {
-	const struct ipc_tunnel_ask *m = &a->m.tunnel;
 	struct session *s = NULL;
 	const char *why = "bad_seal";
 	enum token_verdict v = c == NULL ? TOKEN_REFUSED : judge(t, c, now, &s, &why);
@@ -1013,18 +1047,24 @@ opened_tunnel(struct session_table *t, const struct ask *a, const struct claims 
 	}
 	if (v != TOKEN_OK) {
 		event_refused(t, c, &m->source, m->agent, why);
-		grant_refuse(t, a->worker, m->id, v, why);
+		grant_refuse(t, w, m->id, v, why);
 		return;
 	}
-	admit(t, s, a->worker, m, now);
+	admit(t, s, w, m, now);
 }
 
 void
 session_ask(struct session_table *t, unsigned w, const struct ipc_tunnel_ask *m,
             struct now now)
 {
-	struct ask *a = ask_new(t, ASK_TUNNEL, w, now);
+	const struct session *s = session_by_token(t, m->token);
+	struct ask *a = NULL;
 
+	if (s != NULL) {
+		opened_tunnel(t, w, m, &s->claims, now);
+		return;
+	}
+	a = ask_new(t, ASK_TUNNEL, w, now);
 	if (a == NULL) {
 		grant_refuse(t, w, m->id, TOKEN_LATER, "busy");
 		return;
@@ -1128,6 +1168,7 @@ adopt(struct session_table *t, struct session *s, unsigned w,
 	if (m->has_tls || !s->has_tls) {
 		dtls_unlink(t, s);
 		NOTE_TUNNEL(s, m);
+		token_note(t, s, m->token);
 		memcpy(s->dtls_id, m->dtls_id, sizeof(s->dtls_id));
 		if (has_dtls_id(s))
 			dtls_link(t, s);
@@ -1207,7 +1248,7 @@ session_opened(struct session_table *t, const struct ipc_token_opened *m, struct
 	if (!m->is_bad && claims_decode(span_of(m->claims.p, m->claims.n), &claims) == 0)
 		c = &claims;
 	switch (a->kind) {
-	case ASK_TUNNEL: opened_tunnel(t, a, c, now); break;
+	case ASK_TUNNEL: opened_tunnel(t, a->worker, &a->m.tunnel, c, now); break;
 	case ASK_CHECK: opened_check(t, a, c, now); break;
 	case ASK_REPORT: opened_report(t, a, c, now); break;
 	case ASK_SEAL: break; /* keys answered the wrong question: the tick ends it */
@@ -1568,7 +1609,9 @@ make_arrays(struct session_table *t, unsigned slots)
 	t->session = calloc(slots, sizeof(*t->session));
 	t->by_sid = malloc(t->n_buckets * sizeof(*t->by_sid));
 	t->by_dtls = malloc(t->n_buckets * sizeof(*t->by_dtls));
-	if (t->session == NULL || t->by_sid == NULL || t->by_dtls == NULL)
+	t->by_token = calloc(t->n_buckets, sizeof(*t->by_token));
+	if (t->session == NULL || t->by_sid == NULL || t->by_dtls == NULL ||
+	    t->by_token == NULL)
 		return E_NOMEM;
 	memset(t->by_sid, 0xff, t->n_buckets * sizeof(*t->by_sid));
 	memset(t->by_dtls, 0xff, t->n_buckets * sizeof(*t->by_dtls));
@@ -1629,6 +1672,7 @@ session_table_free(struct session_table *t)
 	free(t->session);
 	free(t->by_sid);
 	free(t->by_dtls);
+	free(t->by_token);
 	free(t);
 }
 

@@ -91,16 +91,22 @@ watch(struct conn *c, int events)
 		uv_poll_start(&c->poll, events, on_ready);
 }
 
-/* Reading stops while someone is being asked, so that a stranger cannot fill
- * our memory meanwhile. */
+/* While someone is being asked, nothing is read, so that a stranger cannot fill
+ * our memory meanwhile. But who does not speak then, which is everybody well
+ * behaved, need not be watched differently: that would cost four system calls
+ * per question. What waits to be written goes out in this turn of the loop; it
+ * is watched only if that did not do. */
 static void
 rewatch(struct conn *c)
 {
-	int events = c->state == CONN_WAIT ? 0 : UV_READABLE;
+	int events;
 
-	if (c->out != NULL)
+	if (c->state != CONN_WAIT)
+		c->is_held = false;
+	events = c->is_held ? 0 : UV_READABLE;
+	if (c->out != NULL && c->blocked_ms != 0)
 		events |= UV_WRITABLE;
-	if (c->state == CONN_WAIT && events == 0)
+	if (events == 0)
 		events = UV_DISCONNECT;
 	watch(c, events);
 }
@@ -530,8 +536,14 @@ on_ready(uv_poll_t *poll, int status, int events)
 	}
 	if (events & UV_WRITABLE)
 		conn_flush(c);
-	if ((events & UV_READABLE) && c->state != CONN_CLOSED)
+	if (!(events & UV_READABLE) || c->state == CONN_CLOSED)
+		return;
+	if (c->state == CONN_WAIT) {
+		c->is_held = true;
+		rewatch(c);
+	} else {
 		on_readable(c);
+	}
 }
 
 void

@@ -57,7 +57,7 @@ login_free(struct login *l)
 	http_req_free(l->req);
 	connect_req_wipe(&l->connect);
 	if (l->ask != NULL)
-		OPENSSL_cleanse(l->ask, sizeof(*l->ask));
+		explicit_bzero(l->ask, sizeof(*l->ask));
 	free(l->ask);
 	free(l);
 }
@@ -249,7 +249,7 @@ ask_step(struct conn *c, const struct auth_doc *doc)
 		m.state.n = (uint32_t)cookie.n;
 	}
 	peer_send(&c->w->auth, IPC_login_step, &m);
-	OPENSSL_cleanse(&m, sizeof(m));
+	explicit_bzero(&m, sizeof(m));
 	wait_for(c, ASKED_STEP);
 }
 
@@ -376,7 +376,7 @@ login_on_token(struct conn *c, const struct ipc_token_issued *m)
 		answer_status(c, 500);
 	else
 		answer_xml(c, wr_span(&body), wr_span(&cookies), keep_alive(c));
-	OPENSSL_cleanse(extra, sizeof(extra));
+	explicit_bzero(extra, sizeof(extra));
 	conn_resume(c);
 }
 
