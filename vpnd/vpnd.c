@@ -19,17 +19,19 @@ static const char usage_text[] =
 	"  -d           log every state change\n"
 	"  -t           check the configuration, print every finding, and exit\n"
 	"  --explain    print every option: type, range, default; --explain-json\n"
+	"  --set ...    print -f and -n with these settings (PATH=VALUE), if they are good\n"
 	"  --diff FILE  print what -f and -n say otherwise than FILE\n"
 	"  -V           print the version\n"
 	"  -h           print this\n"
 	"Runs in the foreground. SIGHUP loads the configuration again, SIGTERM "
 	"stops.\n";
 
-enum { WORD_EXPLAIN = 256, WORD_EXPLAIN_JSON, WORD_DIFF };
+enum { WORD_EXPLAIN = 256, WORD_EXPLAIN_JSON, WORD_DIFF, WORD_SET };
 static const struct option words[] = {
 	{ "explain", no_argument, NULL, WORD_EXPLAIN },
 	{ "explain-json", no_argument, NULL, WORD_EXPLAIN_JSON },
 	{ "diff", required_argument, NULL, WORD_DIFF },
+	{ "set", no_argument, NULL, WORD_SET },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -61,7 +63,7 @@ main(int argc, char **argv)
 				    .node_path = "/etc/tandem/node.conf",
 				    .state_dir = "/var/lib/tandem",
 				    .run_dir = "/run/tandem" };
-	bool only_check = false;
+	bool only_check = false, is_set = false;
 	const char *running = NULL;
 	int c;
 
@@ -72,6 +74,7 @@ main(int argc, char **argv)
 		case WORD_EXPLAIN: return parent_explain(false);
 		case WORD_EXPLAIN_JSON: return parent_explain(true);
 		case WORD_DIFF: running = optarg; break;
+		case WORD_SET: is_set = true; break;
 		case 'f': o.conf_path = optarg; break;
 		case 'n': o.node_path = optarg; break;
 		case 's': o.state_dir = optarg; break;
@@ -83,6 +86,8 @@ main(int argc, char **argv)
 		default: fputs(usage_text, stderr); return EX_USAGE;
 		}
 	}
+	if (is_set)
+		return parent_set(&o, argv + optind);
 	if (optind != argc) {
 		fputs(usage_text, stderr);
 		return EX_USAGE;
