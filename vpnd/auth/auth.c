@@ -529,6 +529,7 @@ put_user(struct auth *a, const struct ipc_user_put *m, char *why, size_t why_n)
 	}
 	users_free(&a->users);
 	a->users = next;
+	replica_changed_alone(a->replica);
 	return 0;
 }
 
