@@ -216,6 +216,8 @@ pair_config_loaded(struct pair *p)
 
 	if (p->apply.state == APPLY_LOAD && strcmp(p->apply.hash, pair_running_hash(p)) == 0)
 		feed(p, APPLY_LOADED);
+	/* Both nodes show one hash as soon as they run one text. */
+	pair_put_counts(p);
 	if (p->c == NULL || !p->has_synced)
 		return;
 	if (p->config.is_there)
@@ -225,7 +227,6 @@ pair_config_loaded(struct pair *p)
 	                           strcmp(p->adopt_hash, pair_running_hash(p)) == 0))
 		return;
 	store_running(p);
-	pair_put_counts(p);
 }
 
 /* A node of a pair runs what the pair runs, whatever its file says; a gateway of
