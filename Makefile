@@ -46,7 +46,7 @@ units    := $(unit_src:tests/unit/%.c=$(B)/unit/%.t)
 fuzzers  := $(fuzz_src:tests/fuzz/%.c=$(B)/fuzz/%)
 perfs    := $(perf_src:tests/perf/%.c=$(B)/perf/%)
 
-.PHONY: all check units unit system asan fuzz fuzzers lint format demo deps-build deps-test \
+.PHONY: all check units unit system requirements asan fuzz fuzzers lint format demo deps-build deps-test \
         bench-login bench-idle bench-data bench-latency bench-fairness perfs install uninstall clean
 all: $(B)/bin/vpnd $(B)/bin/vpnctl $(B)/bin/hasync
 
@@ -76,7 +76,7 @@ $(B)/obj/%.o: %.c
 
 TANDEM_BIN := $(CURDIR)/$(B)/bin
 export TANDEM_BIN
-PROVE := prove -j$(JOBS) --timer
+PROVE := prove -j$(JOBS) --timer -e tests/lib/tap-save
 tests := $(wildcard tests/system/*.t)
 
 deps-build:
@@ -93,10 +93,19 @@ unit: units
 system: all
 	@$(PROVE) $(tests)
 
-# Unit tests under the sanitizers; `make asan WHAT=system` runs the system tests so.
+# Which requirement is tested where, with what result; runs the tests whose result is
+# missing or old.
+requirements: deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) all units
+	@stale=$$(tests/requirements --stale $(units) $(tests)); \
+	 [ -z "$$stale" ] || $(PROVE) $$stale || true
+	@tests/requirements
+
+# Unit tests under the sanitizers; `make asan WHAT=system` runs the system tests so,
+# without the search for leaks: it needs ptrace, which confined processes do not have.
 WHAT ?= unit
 asan: deps-test
-	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	@ASAN_OPTIONS=detect_leaks=$(if $(filter unit,$(WHAT)),1,0):abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	 $(MAKE) --no-print-directory -j$(JOBS) VARIANT=asan $(WHAT)
 
 fuzz: deps-test
@@ -126,16 +135,20 @@ mandir   := $(DESTDIR)$(PREFIX)/share/man
 docdir   := $(DESTDIR)$(PREFIX)/share/doc/tandem
 compdir  := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 unitdir  := $(DESTDIR)/lib/systemd/system
+userdir  := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 confdir  := $(DESTDIR)$(SYSCONFDIR)/tandem
-mans     := $(wildcard doc/man/*.[58])
+mans     := $(wildcard doc/man/*.[578])
 
 # Configuration that is there is never overwritten.
 install: all
-	install -d $(sbindir) $(bindir) $(docdir) $(compdir) $(unitdir) $(confdir)
+	install -d $(sbindir) $(bindir) $(docdir) $(compdir) $(unitdir) $(userdir) $(confdir)
 	install -m755 $(B)/bin/vpnd $(sbindir)/vpnd
+	install -m755 $(B)/bin/hasync $(sbindir)/hasync
 	install -m755 $(B)/bin/vpnctl $(bindir)/vpnctl
 	install -m644 deploy/completion/vpnctl $(compdir)/vpnctl
-	install -m644 deploy/systemd/tandem-vpnd.service $(unitdir)/
+	install -m644 deploy/systemd/*.service $(unitdir)/
+	install -m644 deploy/systemd/tandem.sysusers $(userdir)/tandem.conf
+	[ -n "$(DESTDIR)" ] || ! command -v systemd-sysusers >/dev/null || systemd-sysusers tandem.conf
 	install -m644 README.md CHANGES.md LICENSE deploy/tandem.conf deploy/node.conf $(docdir)/
 	for f in tandem node; do [ -e $(confdir)/$$f.conf ] || \
 	  install -m644 deploy/$$f.conf $(confdir)/$$f.conf; done
@@ -143,7 +156,8 @@ install: all
 
 # The configuration and the state (users, keys, leases) stay: PURGE=1 removes them.
 uninstall:
-	rm -f $(sbindir)/vpnd $(bindir)/vpnctl $(compdir)/vpnctl $(unitdir)/tandem-vpnd.service
+	rm -f $(sbindir)/vpnd $(sbindir)/hasync $(bindir)/vpnctl $(compdir)/vpnctl
+	rm -f $(addprefix $(unitdir)/,$(notdir $(wildcard deploy/systemd/*.service))) $(userdir)/tandem.conf
 	rm -rf $(docdir)
 	for m in $(notdir $(mans)); do rm -f $(mandir)/man$${m##*.}/$$m; done
 	[ -z "$(PURGE)" ] || rm -rf $(confdir) $(DESTDIR)/var/lib/tandem

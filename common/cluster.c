@@ -465,9 +465,11 @@ await_answer(int fd, uint32_t id, int64_t deadline_ms, struct cluster_msg *answe
 {
 	size_t cap = 65536, n = 0;
 	uint8_t *p = malloc(cap);
-	int rc = E_AGAIN;
+	int rc;
 
-	while (p != NULL) {
+	if (p == NULL)
+		return E_NOMEM;
+	for (;;) {
 		struct span in = span_of(p, n);
 		while ((rc = cluster_decode(&in, answer)) == 0)
 			if (answer->type == CLUSTER_ANSWER && answer->id == id) {
@@ -480,8 +482,10 @@ await_answer(int fd, uint32_t id, int64_t deadline_ms, struct cluster_msg *answe
 		n = in.n;
 		if (n == cap) {
 			uint8_t *q = realloc(p, cap *= 2);
-			if (q == NULL)
+			if (q == NULL) {
+				rc = E_NOMEM;
 				break;
+			}
 			p = q;
 		}
 		if ((rc = wait_for(fd, POLLIN, deadline_ms)) < 0)
@@ -494,7 +498,6 @@ await_answer(int fd, uint32_t id, int64_t deadline_ms, struct cluster_msg *answe
 			break;
 		}
 	}
-	rc = p == NULL ? E_NOMEM : rc;
 	free(p);
 	return rc;
 }

@@ -66,7 +66,7 @@ grow(uint8_t **p, size_t n, size_t *cap, size_t need, size_t first, size_t max)
 	if (n > 0)
 		memcpy(to, *p, n);
 	if (*p) {
-		OPENSSL_cleanse(*p, *cap);
+		explicit_bzero(*p, *cap);
 		free(*p);
 	}
 	*p = to;
@@ -354,9 +354,9 @@ static void
 wipe(struct http_req *r)
 {
 	if (r->head)
-		OPENSSL_cleanse(r->head, r->head_cap);
+		explicit_bzero(r->head, r->head_cap);
 	if (r->body)
-		OPENSSL_cleanse(r->body, r->body_cap);
+		explicit_bzero(r->body, r->body_cap);
 }
 
 int

@@ -39,7 +39,8 @@ pairkey_load(const char *path, uint8_t key[PAIRKEY])
 		int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
 		if (high < 0 || low < 0)
 			rc = E_INVAL;
-		key[i] = (uint8_t)(high << 4 | (low & 15));
+		else
+			key[i] = (uint8_t)(high << 4 | low);
 	}
 	OPENSSL_cleanse(text, n);
 	free(text);

@@ -374,6 +374,111 @@ cmd_sessions(struct ctl *c, struct args *a)
 	return rc;
 }
 
+static void
+print_clients(const struct ctl *c, const json_t *clients)
+{
+	static const struct table_col col[] = {
+		{ "USER", false },     { "MAC", false },     { "DEVICE", false },
+		{ "PLATFORM", false }, { "VERSION", false }, { "POLICY", false },
+		{ "ADDRESS", false },  { "FROM", false },    { "CHANNEL", false },
+		{ "UP", true },        { "IN", true },       { "OUT", true },
+	};
+	static const char *const keys[] = {
+		"user",  "mac",    "device",  "platform",   "client_version", "policy",
+		"addr4", "source", "channel", "duration_s", "rx_bytes",       "tx_bytes"
+	};
+	enum { N = sizeof(keys) / sizeof(keys[0]) };
+	struct table t;
+	size_t i;
+	json_t *s;
+
+	table_open(&t, col, N);
+	json_array_foreach(clients, i, s)
+	{
+		char text[N][VALUE_TEXT];
+		const char *cells[N];
+		for (unsigned k = 0; k < N; k++) {
+			const json_t *v = json_object_get(s, keys[k]);
+			value_text(keys[k], v, text[k], sizeof(text[k]));
+			cells[k] = v != NULL ? text[k] : NULL;
+		}
+		table_add(&t, cells);
+	}
+	table_print(&t, stdout, c->has_colour ? "\033[1m" : "");
+	table_free(&t);
+	printf("%zu client%s\n", json_array_size(clients),
+	       json_array_size(clients) == 1 ? "" : "s");
+}
+
+static int
+cmd_clients(struct ctl *c, struct args *a)
+{
+	static const char *const conditions[] = { "user", "type", "platform",
+						  "policy" };
+	json_t *answer, *q = json_pack("{ss}", "cmd", "clients");
+
+	for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++) {
+		char option[16];
+		const char *value = NULL;
+		snprintf(option, sizeof(option), "--%s", conditions[i]);
+		if (args_value(a, option, &value))
+			json_object_set_new(q, conditions[i], json_string(value));
+	}
+	if (!args_end(c, a, 0, 0)) {
+		json_decref(q);
+		return CTL_USAGE;
+	}
+	int rc = ctl_ask(c, q, 30, &answer);
+	if (rc == CTL_OK && !c->is_json)
+		print_clients(c, json_object_get(answer, "clients"));
+	json_decref(answer);
+	return rc;
+}
+
+static void
+print_group(const struct ctl *c, const char *name, const json_t *rows)
+{
+	size_t i, k;
+	json_t *row, *item;
+
+	printf("%s%s%s\n", c->has_colour ? "\033[1m" : "", name,
+	       c->has_colour ? "\033[0m" : "");
+	json_array_foreach(rows, i, row)
+	{
+		const json_t *v = json_object_get(row, "value");
+		char text[VALUE_TEXT] = "";
+		size_t at = 0;
+
+		if (json_is_string(v))
+			snprintf(text, sizeof(text), "%s", json_string_value(v));
+		json_array_foreach(v, k, item) at +=
+			at < sizeof(text)
+				? (size_t)snprintf(text + at, sizeof(text) - at, "%s%s",
+						   k ? ", " : "",
+						   json_string_value(item))
+				: 0;
+		printf("  %-36s ", text_of(row, "setting"));
+		print_safe(stdout, text);
+		putchar('\n');
+	}
+}
+
+static int
+cmd_settings(struct ctl *c, struct args *a)
+{
+	json_t *answer, *rows;
+	const char *name;
+
+	if (!args_end(c, a, 0, 0))
+		return CTL_USAGE;
+	int rc = ctl_ask(c, json_pack("{ss}", "cmd", "settings"), 10, &answer);
+	if (rc == CTL_OK && !c->is_json)
+		json_object_foreach(json_object_get(answer, "groups"), name, rows)
+			print_group(c, name, rows);
+	json_decref(answer);
+	return rc;
+}
+
 static int
 cmd_session(struct ctl *c, struct args *a)
 {
@@ -566,6 +671,8 @@ const struct command commands[] = {
 	{ "status", "", "the service on one screen", cmd_status },
 	{ "sessions", "[--user NAME] [--type anyconnect]", "who is connected",
 	  cmd_sessions },
+	{ "clients", "[--user U] [--platform P] [--policy P] [--type anyconnect]",
+	  "the client list: one entry per user", cmd_clients },
 	{ "session", "ID", "everything about one session", cmd_session },
 	{ "disconnect", "ID | --user NAME [--reason TEXT]", "end sessions",
 	  cmd_disconnect },
@@ -579,6 +686,10 @@ const struct command commands[] = {
 	{ "user enable", "NAME", "allow logins again", user_enable },
 	{ "user remove", "NAME", "forget the user", user_remove },
 	{ "user list", "", "all local users", user_list },
+	{ "settings", "", "the running settings, in groups", cmd_settings },
+	{ "set", "PATH=VALUE ... [--no-reload] [--file FILE] [--node FILE]",
+	  "change settings: edit, check, reload, or nothing of it", set_settings },
+	{ "explain", "", "every limit and default", draft_explain },
 	{ "config check", "[FILE] [--node FILE]", "all mistakes in a configuration",
 	  draft_check },
 	{ "config explain", "", "every setting: type, range, default", draft_explain },

@@ -70,6 +70,14 @@ int user_disable(struct ctl *c, struct args *a);
 int user_remove(struct ctl *c, struct args *a);
 int user_list(struct ctl *c, struct args *a);
 
+/* draft.c: vpnd's own binary with these words (NULL at the end); its exit code as
+ * one of ours. Its standard output goes to `out`, or to ours when that is -1. */
+enum { VPND_WORDS = 64 };
+int vpnd_run(const char *const *words, int out);
+
+/* set.c */
+int set_settings(struct ctl *c, struct args *a);
+
 /* draft.c: the commands about configuration text, done by vpnd's own binary. */
 int draft_check(struct ctl *c, struct args *a);
 int draft_explain(struct ctl *c, struct args *a);

@@ -30,20 +30,21 @@ vpnd_path(char *path, size_t cap)
 	snprintf(path, cap, "%s", "/usr/sbin/vpnd");
 }
 
-/* Run vpnd with these words; its exit code as ours. */
-static int
-run_vpnd(const char *const *words)
+int
+vpnd_run(const char *const *words, int out)
 {
 	char path[4096];
-	const char *argv[10] = { path };
+	const char *argv[VPND_WORDS + 2] = { path };
 	int status;
 
 	vpnd_path(path, sizeof(path));
-	for (int i = 0; i < 8 && words[i] != NULL; i++)
+	for (int i = 0; i < VPND_WORDS && words[i] != NULL; i++)
 		argv[i + 1] = words[i];
 	fflush(stdout);
 	pid_t pid = fork();
 	if (pid == 0) {
+		if (out >= 0 && dup2(out, STDOUT_FILENO) < 0)
+			_exit(127);
 		execv(path, (char *const *)argv);
 		ctl_complain("%s: %s", path, strerror(errno));
 		_exit(127);
@@ -89,7 +90,7 @@ draft_check(struct ctl *c, struct args *a)
 		ctl_complain("%s: %s", a->v[0], strerror(errno));
 		return CTL_REFUSED;
 	}
-	int rc = run_vpnd(words);
+	int rc = vpnd_run(words, -1);
 	if (c->is_json && rc != CTL_UNREACHED)
 		printf("{\"ok\":%s}\n", rc == CTL_OK ? "true" : "false");
 	else if (rc == CTL_OK)
@@ -102,8 +103,10 @@ draft_explain(struct ctl *c, struct args *a)
 {
 	if (!args_end(c, a, 0, 0))
 		return CTL_USAGE;
-	return run_vpnd((const char *const[]){
-		c->is_json ? "--explain-json" : "--explain", NULL });
+	return vpnd_run(
+		(const char *const[]){ c->is_json ? "--explain-json" : "--explain",
+				       NULL },
+		-1);
 }
 
 int
@@ -134,7 +137,7 @@ draft_diff(struct ctl *c, struct args *a)
 		rc = CTL_REFUSED;
 	} else {
 		snprintf(running, sizeof(running), "/proc/self/fd/%d", fd);
-		rc = run_vpnd(words);
+		rc = vpnd_run(words, -1);
 	}
 	if (fd >= 0)
 		close(fd);

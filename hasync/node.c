@@ -17,6 +17,7 @@
 
 enum {
 	LINE_MAX_BYTES = 256,
+	ASK_EVERY_MS = 2000,
 	REMOVE_EVERY_MS = 1000, /* somebody may put them back by hand */
 };
 
@@ -32,7 +33,7 @@ struct node {
 	char line[LINE_MAX_BYTES];
 	size_t line_n;
 	struct probe *probes[CONF_LINKS_MAX];
-	uint64_t probed_ms, removed_ms;
+	uint64_t probed_ms, removed_ms, asked_ms;
 	pid_t keepalived;
 	bool was_removing, was_ok[CONF_LINKS_MAX];
 };
@@ -190,6 +191,18 @@ check_keepalived(struct node *n)
 	n->keepalived = pid;
 }
 
+/* On HUP it writes the group's state again, and nothing else happens. Asked again
+ * while there is no answer: a HUP during its own start or reload is lost. */
+static void
+ask_keepalived(struct node *n)
+{
+	if (n->keepalived == 0 || n->role.group != ROLE_UNKNOWN ||
+	    (n->asked_ms != 0 && now(n) - n->asked_ms < ASK_EVERY_MS))
+		return;
+	n->asked_ms = now(n);
+	kill(n->keepalived, SIGHUP);
+}
+
 static void
 remove_addresses(struct node *n)
 {
@@ -231,8 +244,8 @@ check_gateways(struct node *n)
 		if (p == NULL)
 			continue;
 		if (due)
-			probe_send(p, t);
-		bool is_ok = probe_is_ok(p, uv_now(n->loop));
+			probe_send(p);
+		bool is_ok = probe_is_ok(p);
 		if (is_ok != n->was_ok[i])
 			event(n, is_ok ? "gateway_up" : "gateway_down",
 			      n->c->links[i].name);
@@ -240,14 +253,21 @@ check_gateways(struct node *n)
 		ok += is_ok;
 		all++;
 	}
+	bool is_news = ok != n->role.gateways_ok || all != n->role.gateways;
 	role_set_gateways(&n->role, ok, all);
+	/* The peer compares with its own: a state of a second ago would look like a
+	 * difference when both lose the same gateway. */
+	if (is_news)
+		n->h->on_role(n->arg);
 }
 
 void
 node_tick(struct node *n)
 {
-	if (n->c->has_keepalived)
+	if (n->c->has_keepalived) {
 		check_keepalived(n);
+		ask_keepalived(n);
+	}
 	check_gateways(n);
 	think(n);
 	remove_addresses(n);
@@ -335,10 +355,8 @@ open_fifo(struct node *n)
 	n->has_poll = true;
 	n->poll.data = n;
 	uv_poll_start(&n->poll, UV_READABLE, on_fifo);
-	/* On HUP it writes the group's state again, and nothing else happens. */
 	check_keepalived(n);
-	if (n->keepalived != 0)
-		kill(n->keepalived, SIGHUP);
+	ask_keepalived(n);
 	return 0;
 }
 
@@ -362,7 +380,7 @@ node_open(struct node **out, uv_loop_t *loop, const struct conf *c,
 	for (size_t i = 0; i < c->n_links && r == 0; i++) {
 		n->was_ok[i] = true;
 		if (c->links[i].n_gateways > 0)
-			r = probe_open(&n->probes[i], loop, &c->links[i], uv_now(loop));
+			r = probe_open(&n->probes[i], loop, &c->links[i]);
 	}
 	if (r == 0 && c->has_keepalived) {
 		/* What our predecessor said stands until we know better; what it said

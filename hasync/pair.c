@@ -1427,9 +1427,11 @@ pair_tick(struct pair *p)
 	uint64_t t = now(p);
 
 	find_silent(p);
-	if (p->is_joined && !p->is_stalled && t - p->state_ms >= PAIR_STATE_MS)
+	/* One send for both: the ring's cost is in their number. */
+	if (p->is_joined && !p->is_stalled && t - p->state_ms >= PAIR_STATE_MS) {
 		queue_state(p, WIRE_STATE, 0);
-	queue_own(p);
+		queue_own(p);
+	}
 	flush_after(p, PAIR_SEND_MS);
 	if (t - p->expired_ms >= 60000) {
 		p->expired_ms = t;

@@ -22,15 +22,9 @@ struct probe {
 	unsigned ifindex;
 	int arp, icmp;
 	uv_poll_t *arp_poll, *icmp_poll;
-	uint64_t answered_ms;
+	unsigned unanswered; /* probes in a row */
 	uint16_t seq;
 };
-
-static uint64_t
-loop_ms(const struct probe *p)
-{
-	return uv_now(p->loop);
-}
 
 static void
 on_arp(uv_poll_t *poll, int status, int events)
@@ -49,7 +43,7 @@ on_arp(uv_poll_t *poll, int status, int events)
 		     i++)
 			if (p->l->gateways[i].family == 4 &&
 			    memcmp(p->l->gateways[i].b, from.p, 4) == 0)
-				p->answered_ms = loop_ms(p);
+				p->unanswered = 0;
 	}
 }
 
@@ -66,7 +60,7 @@ on_icmp(uv_poll_t *poll, int status, int events)
 		for (size_t i = 0; i < p->l->n_gateways; i++)
 			if (p->l->gateways[i].family == 6 &&
 			    memcmp(p->l->gateways[i].b, &from.sin6_addr, 16) == 0)
-				p->answered_ms = loop_ms(p);
+				p->unanswered = 0;
 		len = sizeof(from);
 	}
 }
@@ -227,9 +221,11 @@ send_echo(struct probe *p, const struct ip_addr *to)
 }
 
 void
-probe_send(struct probe *p, uint64_t now_ms)
+probe_send(struct probe *p)
 {
 	follow_interface(p);
+	if (p->unanswered < PROBE_LOST)
+		p->unanswered++;
 	for (size_t i = 0; i < p->l->n_gateways; i++)
 		if (p->l->gateways[i].family == 4 && p->arp >= 0)
 			send_arp(p, &p->l->gateways[i]);
@@ -238,22 +234,19 @@ probe_send(struct probe *p, uint64_t now_ms)
 }
 
 bool
-probe_is_ok(const struct probe *p, uint64_t now_ms)
+probe_is_ok(const struct probe *p)
 {
-	return now_ms < p->answered_ms + PROBE_LOST_MS;
+	return p->unanswered < PROBE_LOST;
 }
 
 int
-probe_open(struct probe **out, uv_loop_t *loop, const struct conf_link *l,
-	   uint64_t now_ms)
+probe_open(struct probe **out, uv_loop_t *loop, const struct conf_link *l)
 {
 	struct probe *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
 		return E_NOMEM;
-	*p = (struct probe){
-		.l = l, .loop = loop, .arp = -1, .icmp = -1, .answered_ms = now_ms
-	};
+	*p = (struct probe){ .l = l, .loop = loop, .arp = -1, .icmp = -1 };
 	*out = p;
 	return 0;
 }

@@ -26,7 +26,7 @@ enum {
 	ROLE_MOVE_MS = 300, /* a hold ends so long after the peer has taken over */
 	ROLE_HOLD_MAX_MS = 600000,
 	ROLE_ASK_MS = 2000,    /* keepalived answers a HUP within */
-	ROLE_FROZEN_MS = 1500, /* a gap between ticks: we were stopped */
+	ROLE_FROZEN_MS = 3000, /* a gap between ticks: we were stopped */
 };
 
 enum role_group { ROLE_UNKNOWN, ROLE_MASTER, ROLE_BACKUP, ROLE_FAULT, ROLE_STOP };

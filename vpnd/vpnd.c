@@ -21,19 +21,28 @@ static const char usage_text[] =
 	"  -d           log every state change\n"
 	"  -t           check the configuration, print every finding, and exit\n"
 	"  --explain    print every option: type, range, default; --explain-json\n"
+	"  --set ...    print -f and -n with these settings (PATH=VALUE), if they are good\n"
 	"  --diff FILE  print what -f and -n say otherwise than FILE\n"
 	"  -V           print the version\n"
 	"  -h           print this\n"
 	"Runs in the foreground. SIGHUP loads the configuration again, SIGTERM "
 	"stops.\n";
 
-enum { WORD_EXPLAIN = 256, WORD_EXPLAIN_JSON, WORD_DIFF, WORD_HASYNC, WORD_PAIR_KEY };
+enum {
+	WORD_EXPLAIN = 256,
+	WORD_EXPLAIN_JSON,
+	WORD_DIFF,
+	WORD_SET,
+	WORD_HASYNC,
+	WORD_PAIR_KEY
+};
 static const struct option words[] = {
 	{ "explain", no_argument, NULL, WORD_EXPLAIN },
 	{ "explain-json", no_argument, NULL, WORD_EXPLAIN_JSON },
 	{ "diff", required_argument, NULL, WORD_DIFF },
 	{ "hasync", required_argument, NULL, WORD_HASYNC },
 	{ "pair-key", required_argument, NULL, WORD_PAIR_KEY },
+	{ "set", no_argument, NULL, WORD_SET },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -66,7 +75,7 @@ main(int argc, char **argv)
 				    .state_dir = "/var/lib/tandem",
 				    .run_dir = "/run/tandem",
 				    .pair_key = "/etc/tandem/pair.key" };
-	bool only_check = false;
+	bool only_check = false, is_set = false;
 	const char *running = NULL;
 	int c;
 
@@ -79,6 +88,7 @@ main(int argc, char **argv)
 		case WORD_DIFF: running = optarg; break;
 		case WORD_HASYNC: o.hasync_path = optarg; break;
 		case WORD_PAIR_KEY: o.pair_key = optarg; break;
+		case WORD_SET: is_set = true; break;
 		case 'f': o.conf_path = optarg; break;
 		case 'n': o.node_path = optarg; break;
 		case 's': o.state_dir = optarg; break;
@@ -90,6 +100,8 @@ main(int argc, char **argv)
 		default: fputs(usage_text, stderr); return EX_USAGE;
 		}
 	}
+	if (is_set)
+		return parent_set(&o, argv + optind);
 	if (optind != argc) {
 		fputs(usage_text, stderr);
 		return EX_USAGE;

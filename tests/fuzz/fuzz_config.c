@@ -7,12 +7,31 @@
 
 #include "vpnd/config/config.h"
 #include "vpnd/config/diff.h"
+#include "vpnd/config/edit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static void
 on_change(void *arg, const struct config_change *ch)
 {
+}
+
+/* A text that loads, with one setting more, says that setting. */
+static void
+edit(const char *text, const char *path, const char *value)
+{
+	struct config_report r = { 0 };
+	struct config_target t;
+	struct config *c;
+	char *out, why[200];
+
+	assert(config_target_parse(&t, path, why, sizeof(why)) == 0);
+	assert(config_edit(&out, text, &t, value) == 0);
+	(void)config_load(&c, "main", out, NULL, NULL, &r);
+	assert(c != NULL ? c->max_attempts == 7 : strlen(out) > CONFIG_TEXT_MAX);
+	config_report_free(&r);
+	config_free(c);
+	free(out);
 }
 
 int
@@ -31,6 +50,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	for (size_t i = 0; i < r.n; i++)
 		assert(r.finding[i].setting[0] && r.finding[i].text[0]);
 	if (a != NULL) {
+		edit(text, "authentication.max_attempts", "7");
 		assert(config_print(a, CONFIG_FILE_MAIN, &main_text) == 0);
 		assert(config_print(a, CONFIG_FILE_NODE, &node_text) == 0);
 		rc = config_load(&b, "main", main_text, "node", node_text, &again);

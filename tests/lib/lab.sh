@@ -105,6 +105,9 @@ lab_end() {
 	if [ -z "$lab_plan" ]; then echo "1..$lab_n"; lab_plan=$lab_n; fi
 	[ "$lab_n" = "$lab_plan" ] || { note "planned $lab_plan, ran $lab_n"; lab_bad=$((lab_bad + 1)); }
 	[ $rc = 0 ] || [ $lab_bad != 0 ] || lab_bad=$rc
+	# vpnd starts again what a sanitizer or an assertion has ended: not good all the same.
+	if grep -E 'Sanitizer|runtime error:|Assertion .* failed' "$LAB/vpnd.log" 2> /dev/null |
+		head -n 3 | sed 's/^/# vpnd: /' | grep .; then lab_bad=$((lab_bad + 1)); fi
 	dir=$LAB_ROOT/build/test-logs/$LAB_NAME
 	rm -rf "$dir" # of a run before
 	if [ $lab_bad != 0 ] && [ -d "$LAB" ]; then

@@ -29,6 +29,7 @@ static struct lab {
 	struct event usage;
 	uint32_t next_id;
 	unsigned told_revoked, told_up, told_down; /* to the other node */
+	const char *device; /* of the next logins; NULL: none */
 } lab;
 
 static void
@@ -170,6 +171,7 @@ lab_login(const char *user, char token[IPC_TOKEN_MAX + 1])
 	struct ipc_login_proven m = { .worker = 0, .id = ++lab.next_id, .attempt = 1 };
 
 	snprintf(m.user, sizeof(m.user), "%s", user);
+	snprintf(m.device, sizeof(m.device), "%s", lab.device ? lab.device : "");
 	unsigned before = lab.sent[IPC_token_issued];
 	session_login(lab.t, &m, lab.now);
 	if (lab.sent[IPC_token_issued] == before)
@@ -187,7 +189,7 @@ lab_connect(unsigned w, const char *token)
 		                    .mtu = 1400, .dtls_mode = DTLS_PSK,
 		                    .agent = "Open AnyConnect VPN Agent v9.01" };
 
-	snprintf(m.token, sizeof(m.token), "%s", token);
+	snprintf(m.token, sizeof(m.token), "%.*s", IPC_TOKEN_MAX, token);
 	unsigned before = lab.sent[IPC_tunnel_grant];
 	session_ask(lab.t, w, &m, lab.now);
 	const struct ipc_tunnel_grant *g = &lab.last[IPC_tunnel_grant].tunnel_grant;

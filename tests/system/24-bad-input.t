@@ -47,7 +47,7 @@ frame() { # TYPE LENGTH-IN-HEADER PAYLOAD: a CSTP frame after a good CONNECT
 	sleep 0.5
 	printf "$1"
 }
-for f in 'XXX\1\0\0\0\0' 'STF\1\377\377\0\0' 'STF\1\0\0\143\0' 'STF\1\0\1\0\0' 'STF\1\0\24\0\0\105\0\0\24aaaaaaaaaaaaaaaa' 'STF\2\0\0\0\0'; do
+for f in 'XYZ\1\0\0\0\0' 'STF\1\377\377\0\0' 'STF\1\0\0\143\0' 'STF\1\0\1\0\0' 'STF\1\0\24\0\0\105\0\0\24aaaaaaaaaaaaaaaa' 'STF\2\0\0\0\0'; do
 	like "CSTP $f: CONNECT is answered" "$(frame "$f" | tls_send | head -n 1)" '^HTTP/1\.1 200'
 done
 lives "bad CSTP frames"

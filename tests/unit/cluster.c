@@ -200,7 +200,9 @@ static void
 pair_down(void)
 {
 	close(store);
+	pair_free(pair);
 	turn();
+	is_int(uv_loop_close(&loop), 0, "nothing is left in the loop");
 	lab_down();
 }
 
@@ -459,6 +461,52 @@ what_nobody_confirms_returns(void)
 	pair_down();
 }
 
+/* A new connection, to a store that has this configuration of that generation. */
+static void
+connect_again(const char *text, uint64_t config_generation)
+{
+	int fd[2];
+
+	ok(socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0, "a new connection");
+	close(store);
+	store = fd[1];
+	store_is_silent = true;
+	pair_connect(pair, fd[0]);
+	turn();
+	store_send(&(struct cluster_msg){ .type = CLUSTER_CHANGED, .name = SPAN("config"),
+	                                  .generation = config_generation,
+	                                  .bytes = span_str(text) });
+	store_is_silent = false;
+	/* HELLO is 1, the watches 2 to 6. */
+	store_send(&(struct cluster_msg){ .type = CLUSTER_ANSWER, .id = 6 });
+	turn();
+}
+
+static void
+what_was_reloaded_without_the_store_is_news(void)
+{
+	pair_up(NODE_PRIMARY, "");
+	push_role();
+	push("config", 0, (struct span){ 0 });
+	uint64_t seen = generation;
+	close(store);
+	store = -1;
+	for (int i = 0; i < 5; i++)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	control.text = "server { port = 448 }\n";
+	pair_hash_text(control.text, strlen(control.text), control.hash);
+	connect_again("", seen);
+	ok(strstr(text_of("config"), "448") != NULL, "it goes to the store");
+	is_int(asked, 0, "and nothing comes from there");
+	close(store);
+	store = -1;
+	for (int i = 0; i < 5; i++)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	connect_again("server { port = 449 }\n", seen + 50);
+	is_int(asked_how, CONFIG_TAKE, "but what changed there meanwhile wins");
+	pair_down();
+}
+
 static void
 without_a_store_it_is_silent(void)
 {
@@ -508,6 +556,7 @@ main(void)
 	mistakes_are_refused_at_once();
 	a_proposal_is_voted_on();
 	what_nobody_confirms_returns();
+	what_was_reloaded_without_the_store_is_news();
 	without_a_store_it_is_silent();
 	endpoints_are_what_the_waker_reads();
 	json_decref(answered);

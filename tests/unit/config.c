@@ -12,6 +12,9 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
+static const char dynamic_routing[] =
+	"The AnyConnect traffic destination (Dynamic Client Routing) must contain at "
+	"least one valid destination.";
 static const char client_routing[] =
 	"The AnyConnect traffic destination (Client Routing) must contain at least one "
 	"valid subnet in CIDR format.";
@@ -246,6 +249,8 @@ a_bad_node_text_is_refused(void)
 		{ "wan a { interface = e0 }\nwan b { interface = e0 }", 2,
 		  "wan.b.interface", "same interface" },
 		{ "wan a { }\nwan b { }", 0, "wan.b.interface", "both have none" },
+		{ "wan a { interface = e0 }\nwan b { interface = e1\nnat = no }", 3,
+		  "wan.b.nat", "uplink \"b\" has the service and no-NAT" },
 		{ "wan a { interface = e0 }\nwan b { interface = e1 type = cellular\n"
 		  "service = true }",
 		  3, "wan.b.service", "never carries the service" },
@@ -395,6 +400,76 @@ the_environment_and_files_do_not_leak_in(void)
 }
 
 static void
+dynamic_routing_needs_a_valid_domain(void)
+{
+	static const struct {
+		const char *text, *part;
+		unsigned line;
+	} bad[] = {
+		{ "dynamic = include", "", 2 },
+		{ "dynamic = exclude domains = { }", "", 2 },
+		{ "dynamic = exclude\ndomains = { \"*.cisco.com\" }", "no wildcard", 3 },
+		{ "domains = { \"cisco.com\", \"*.cisco.com\" }", "no wildcard", 2 },
+		{ "domains = { \"cisco..com\" }", "no wildcard", 2 },
+		{ "domains = { \"10.1.2.3\" }", "no wildcard", 2 },
+		{ "domains = { \"a,b\" }", "no wildcard", 2 },
+		{ "domains = { \"]]>\" }", "no wildcard", 2 },
+	};
+	static const char *const good[] = {
+		"dynamic = include domains = { cisco.com }",
+		"dynamic = exclude domains = { cisco.com, a.b.example }",
+		"routing = include destinations = { 10.0.0.0/8 } dynamic = include "
+		"domains = { cisco.com }",
+		"routing = exclude destinations = { 10.0.0.0/8 } dynamic = exclude "
+		"domains = { cisco.com }",
+	};
+	char text[600];
+
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		struct config_report r;
+
+		snprintf(text, sizeof(text), "addressing {\n%s\n}", bad[i].text);
+		struct config *c = load(text, NULL, &r);
+		bool is_empty = bad[i].part[0] == '\0';
+		ok(c == NULL, "%s refused: %s", is_empty ? "R119" : "R118", bad[i].text);
+		const char *got = r.n ? r.finding[0].text : "";
+		if (is_empty)
+			is_str(got, dynamic_routing, "R119 word for word");
+		else
+			ok(strstr(got, bad[i].part) != NULL, "R118 with the rule");
+		is_int(r.n ? r.finding[0].line : 0, bad[i].line, "at its line");
+		drop(c, &r);
+	}
+	for (size_t i = 0; i < COUNT(good); i++) {
+		struct config_report r;
+
+		snprintf(text, sizeof(text), "addressing { %s }", good[i]);
+		struct config *c = load(text, NULL, &r);
+		ok(c != NULL && r.n == 0, "R120 loads: %s", good[i]);
+		drop(c, &r);
+	}
+}
+
+static void
+a_passthrough_node_hides_nobody(void)
+{
+	struct config_report r;
+	struct config *c = load(NULL, "node { mode = passthrough }", &r);
+
+	ok(c && r.n == 0 && !c->wan[0].nat && c->wan[0].service, "without a word");
+	drop(c, &r);
+	c = load(NULL, "node { mode = passthrough } wan a { nat = yes }", &r);
+	ok(c && r.n == 0 && c->wan[0].nat, "unless it is told to");
+	drop(c, &r);
+	c = load(NULL,
+		 "wan a { interface = e0 } wan b { interface = e1 service = no nat = "
+		 "no }",
+		 &r);
+	ok(c && r.n == 0, "R15 the service and no-NAT on different uplinks");
+	drop(c, &r);
+}
+
+static void
 defaults_are_those_of_the_manual(void)
 {
 	static const char *const none[] = { NULL, "", "\n# nothing\n", "server { }" };
@@ -413,6 +488,8 @@ defaults_are_those_of_the_manual(void)
 		is_int(c->tls_max, TLS_MAX_13, "TLS 1.3");
 		is_int(c->session_limit, 1500, "1,500 sessions");
 		is_int(c->user_sessions, 0, "no limit per user");
+		is_int(c->user_sessions_policy, DISPLACE_NONE, "the next one is refused");
+		is_int(c->dynamic, DYNAMIC_OFF, "no dynamic routing");
 		is_str(pool, "10.200.0.0", "pool");
 		is_int(c->pool4.len, 20, "its length");
 		is_int(c->pool6.len, 0, "no IPv6");
@@ -439,7 +516,7 @@ defaults_are_those_of_the_manual(void)
 static const char full[] =
 	"server { enabled = off port = 8443 workers = 4 tls_max = \"1.2\"\n"
 	" hostname = vpn.example.com certificate = /etc/c.pem key = '/etc/k.pem'\n"
-	" model = z4c user_sessions = 3 log_debug = yes }\n"
+	" model = z4c user_sessions = 3 user_sessions_policy = device log_debug = yes }\n"
 	"client_connection { banner = \"Gr\xc3\xbc\xc3\x9f Gott,\n\\\"you\\\" \\\\ $ { "
 	"${X}\\n\"\n"
 	" profile_alias = 'The Office' local_lan_access = on dpd = 10 dpd_mobile = \"2 "
@@ -448,12 +525,13 @@ static const char full[] =
 	"addressing { subnet = 10.9.0.0/24 ipv6_prefix = \"fd00:9::/64\"\n"
 	" dns = { 10.9.0.53, fd00::53, 10.9.0.54 } suffix = corp.example.com\n"
 	" routing = EXCLUDE destinations = { 0.0.0.0/32, 10.0.0.0/8, fd00::/8 }\n"
+	" dynamic = exclude domains = { example.com, \"b.example\" }\n"
 	" client_bypass = true tunnel_all_dns = true }\n"
 	"authentication { session_timeout = \"256 hours\" idle_timeout = 0\n"
 	" login_timeout = 60 max_attempts = 5 }\n"
 	"group \"staff\" { label = \"Staff & Co\" }\ngroup guests { }\n";
 static const char full_node[] =
-	"node { name = gw1 }\nwan wan1 { interface = eth0 nat = false }\n"
+	"node { name = gw1 mode = passthrough }\nwan wan1 { interface = eth0 nat = false }\n"
 	"wan \"wan2\" { interface = \"wwan0\" type = cellular service = false }\n";
 
 static void
@@ -483,6 +561,10 @@ every_value_arrives(void)
 	is_int(c->n_route, 3, "destinations");
 	is_int(c->route[0].v4.len, 32, "0.0.0.0/32 is valid");
 	is_int(c->route[2].family, AF_INET6, "the third is IPv6");
+	is_int(c->dynamic, DYNAMIC_EXCLUDE, "dynamic");
+	is_str(c->domains, "example.com,b.example", "R117 domains, as clients take them");
+	is_int(c->n_domain, 2, "two of them");
+	is_int(c->user_sessions_policy, DISPLACE_DEVICE, "policy");
 	is_int(c->n_group, 2, "groups");
 	is_str(c->group[0].label, "Staff & Co", "label");
 	is_str(c->group[1].label, "guests", "a missing label is the name");
@@ -541,7 +623,10 @@ models_have_their_limits(void)
 
 		snprintf(text, sizeof(text), "server { model = %s }", cases[i].model);
 		struct config *c = load(text, NULL, &r);
-		is_int(c ? c->session_limit : 0, cases[i].limit, "%s", cases[i].model);
+		is_int(c ? c->session_limit : 0, cases[i].limit, "R143%s %s",
+		       cases[i].model[0] == 'Z' || cases[i].model[0] == 'z' ? " R146"
+									     : "",
+		       cases[i].model);
 		drop(c, &r);
 	}
 }
@@ -690,10 +775,10 @@ a_difference_is_named_with_its_effect(void)
 	struct config *a = load("server { port = 443 }\ngroup a { }", NULL, &r);
 	struct config *b = load("server { port = 8443 enabled = false model = Z3 }\n"
 				"addressing { dns = { 1.1.1.1, ::1 } }\ngroup b { }",
-				"wan wan1 { nat = off }", &r2);
+				"node { mode = passthrough } wan wan1 { nat = off }", &r2);
 	char diff[8000] = "";
 
-	is_int(config_diff(a, b, on_change, diff), 8, "as many as there are");
+	is_int(config_diff(a, b, on_change, diff), 9, "as many as there are");
 	is_str(diff,
 	       "server.enabled: true -> false (live)\n"
 	       "server.port: 443 -> 8443 (restart)\n"
@@ -702,6 +787,7 @@ a_difference_is_named_with_its_effect(void)
 	       "addressing.dns:  -> 1.1.1.1, ::1 (new connections)\n"
 	       "group.a.label: a -> (none) (new connections)\n"
 	       "group.b.label: (none) -> b (new connections)\n"
+	       "node.mode: routed -> passthrough (restart)\n"
 	       "wan.wan1.nat: true -> false (restart)\n",
 	       "each with old, new and effect");
 	drop(a, &r);
@@ -838,7 +924,7 @@ explain_names_every_option(void)
 	for (size_t i = 0; i < config_n_options; i++) {
 		char path[96];
 		option_path(&config_options[i], path, sizeof(path));
-		ok(strstr(text, path) && strstr(json, path), "%s", path);
+		ok(strstr(text, path) && strstr(json, path), "R178 %s", path);
 	}
 	ok(json[0] == '[', "an array");
 	free(text);
@@ -918,6 +1004,8 @@ main(void)
 	all_mistakes_are_reported_at_once();
 	after_a_broken_text_a_good_one_loads();
 	the_environment_and_files_do_not_leak_in();
+	dynamic_routing_needs_a_valid_domain();
+	a_passthrough_node_hides_nobody();
 	defaults_are_those_of_the_manual();
 	every_value_arrives();
 	durations_are_read_in_words();

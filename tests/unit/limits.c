@@ -71,6 +71,65 @@ a_user_has_a_limit_of_his_own(void)
 }
 
 static void
+the_newest_session_of_a_user_wins(void)
+{
+	lab_up();
+	lab.config.user_sessions = 2;
+	lab.config.user_sessions_policy = DISPLACE_OLDEST;
+	for (int i = 0; i < 2; i++) {
+		ok(lab_login("alice", token[i]), "login %d", i);
+		is_int(lab_connect(0, token[i]), TOKEN_OK, "connect %d", i);
+		lab_wait(1);
+	}
+	lab_login("bob", token[3]);
+	lab_connect(0, token[3]);
+	ok(lab_login("alice", token[2]), "the third gets in");
+	is_int(lab.events[EV_CLIENT_DISCONNECTED], 1, "one session ends");
+	is_str(lab.reason[EV_CLIENT_DISCONNECTED], "displaced_limit", "for this reason");
+	const struct ipc_tunnel_close *c = &lab.last[IPC_tunnel_close].tunnel_close;
+	ok(c->say && strstr(c->reason, "the limit is 2 sessions"), "its client is told");
+	is_int(lab_connect(0, token[0]), TOKEN_REFUSED, "it was the oldest");
+	is_int(lab_connect(0, token[1]), TOKEN_OK, "the second stays");
+	is_int(lab_connect(0, token[2]), TOKEN_OK, "the third connects");
+	is_int(lab_connect(0, token[3]), TOKEN_OK, "nobody else is touched");
+	lab.config.session_limit = 3;
+	ok(lab_login("alice", token[4]), "also when the gateway is full");
+	ok(!lab_login("carol", token[5]), "which it stays");
+	lab.config.user_sessions = 1;
+	ok(lab_login("alice", token[4]), "a lowered limit holds from the next login on");
+	is_int(session_count(lab.t, SESSION_CONNECTED), 1, "bob");
+	is_int(session_count(lab.t, SESSION_PENDING), 1, "and one of alice");
+	lab_down();
+}
+
+static void
+the_same_device_takes_its_place_again(void)
+{
+	lab_up();
+	lab.config.user_sessions = 2;
+	lab.config.user_sessions_policy = DISPLACE_DEVICE;
+	lab.device = "laptop";
+	lab_login("alice", token[0]);
+	lab_connect(0, token[0]);
+	lab.device = "desktop";
+	lab_login("alice", token[1]);
+	lab_connect(0, token[1]);
+	lab.device = "phone";
+	ok(!lab_login("alice", token[2]), "a third device is refused");
+	is_str(refusal(), "You have too many sessions. Disconnect one and try again.", "why");
+	lab.device = NULL;
+	ok(!lab_login("alice", token[2]), "and one without a name");
+	is_int(lab.events[EV_CLIENT_DISCONNECTED], 0, "nothing has ended");
+	lab.device = "laptop";
+	ok(lab_login("alice", token[2]), "the laptop may come again");
+	is_int(lab_connect(0, token[2]), TOKEN_OK, "it connects");
+	is_int(lab_connect(0, token[0]), TOKEN_REFUSED, "in place of its old session");
+	is_int(lab_connect(0, token[1]), TOKEN_OK, "the desktop stays");
+	is_str(lab.reason[EV_CLIENT_DISCONNECTED], "displaced_limit", "the reason");
+	lab_down();
+}
+
+static void
 an_empty_pool_refuses_the_next_and_harms_nobody(void)
 {
 	lab_up();
@@ -103,6 +162,8 @@ main(void)
 	a_login_holds_its_place_for_a_minute();
 	a_lost_client_gives_its_place_away();
 	a_user_has_a_limit_of_his_own();
+	the_newest_session_of_a_user_wins();
+	the_same_device_takes_its_place_again();
 	an_empty_pool_refuses_the_next_and_harms_nobody();
 	slots_have_headroom_and_a_bound();
 	return done_testing();

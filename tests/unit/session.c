@@ -391,18 +391,43 @@ an_unknown_token_that_opens_makes_its_session_anew(void)
 }
 
 static void
+a_session_taken_over_logs_on_and_off_once(void)
+{
+	lab_up();
+	lab_login("alice", token);
+	lab_connect(0, token);
+	is_int(lab.events[EV_CLIENT_CONNECTED], 1, "R157 one log-on");
+	unlinkat(lab.dir, "leases", 0);
+	lab_restart();
+	lab_wait(10);
+	is_int(lab_connect(0, token), TOKEN_OK, "the token is taken over");
+	is_int(lab.events[EV_CLIENT_CONNECTED], 0, "R157 without a second log-on");
+	lab_wait(30);
+	lab_drop(0, lab_grant(), TUNNEL_LOGOUT);
+	is_int(lab.events[EV_CLIENT_DISCONNECTED], 1, "R157 one log-off");
+	is_int(lab.usage.duration_s, 40, "R157 which tells the whole length");
+	lab_down();
+}
+
+static void
 silent_keys_hold_nobody_for_ever(void)
 {
 	lab_up();
 	lab_login("alice", token);
 	lab.keys_are_silent = true;
-	is_int(lab_connect(0, token), -1, "no answer yet");
+	char bent[IPC_TOKEN_MAX + 1];
+	snprintf(bent, sizeof(bent), "%s", token);
+	bent[0] ^= 1;
+	is_int(lab_connect(0, bent), -1, "no answer yet");
 	ok(!lab_login("bob", other), "nor here");
 	lab_wait(3);
 	is_int(lab.sent[IPC_tunnel_grant], 1, "an answer after all");
 	is_int(lab_grant().verdict, TOKEN_LATER, "later");
 	is_int(lab.last[IPC_token_issued].token_issued.verdict, TOKEN_REFUSED, "the login too");
 	is_int(session_count(lab.t, SESSION_PENDING), 1, "bob's place is free again");
+	is_int(lab_connect(0, token), TOKEN_OK, "who is known needs no keys");
+	lab_restart();
+	is_int(lab_connect(0, token), -1, "but we forget who had which token");
 	lab.keys_are_silent = false;
 	is_int(lab_connect(0, token), TOKEN_OK, "then it works");
 	lab_down();
@@ -444,6 +469,7 @@ main(void)
 	a_restart_of_ours_is_not_noticed(false);
 	an_ended_session_stays_ended_after_a_restart();
 	an_unknown_token_that_opens_makes_its_session_anew();
+	a_session_taken_over_logs_on_and_off_once();
 	silent_keys_hold_nobody_for_ever();
 	late_messages_hit_nobody();
 	return done_testing();

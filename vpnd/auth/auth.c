@@ -2,8 +2,9 @@
 /* auth.c -- the process that knows the users and judges their passwords.
  *
  * A login step comes from a worker. Passwords are hashed on the thread pool,
- * with a bounded queue; everything else is quick and happens on the loop. Who
- * proved what goes straight to session: a worker cannot vouch for anyone.
+ * with a bounded queue; everything else is quick and happens on the loop, as do
+ * the few hashes that cost less than the way to the pool and back. Who proved
+ * what goes straight to session: a worker cannot vouch for anyone.
  *
  * An unknown user, a wrong password and an unauthorised user take the same
  * path with the same work: the answer, its text and its time are the same.
@@ -98,7 +99,7 @@ wall_now(void)
 static void
 job_free(struct job *j)
 {
-	OPENSSL_cleanse(j, sizeof(*j));
+	explicit_bzero(j, sizeof(*j));
 	free(j);
 }
 
@@ -119,7 +120,9 @@ send_event(struct auth *a, enum event_what what, const struct job *j,
 	snprintf(e.user, sizeof(e.user), "%s",
 		 *user == '\0' || users_name_is_good(user) ? user : "(not a name)");
 	snprintf(e.reason, sizeof(e.reason), "%s", reason);
-	peer_send(&a->session, IPC_event, &e);
+	/* Success is what login_proven says. */
+	if (what != EV_AUTH_SUCCESS)
+		peer_send(&a->session, IPC_event, &e);
 	log_limited(LOG_L_INFO, 0, "%s attempt=%016llx user=%s reason=%s",
 		    event_name[what], (unsigned long long)e.attempt, e.user,
 		    *reason ? reason : "-");
@@ -281,7 +284,7 @@ note_right(struct job *j)
 }
 
 static void
-hash_in_pool(uv_work_t *w)
+hash_work(uv_work_t *w)
 {
 	struct job *j = w->data;
 
@@ -355,7 +358,12 @@ check_password(struct job *j)
 		 u ? u->hash : decoy_hash(a, j->step.user));
 	j->work.data = j;
 	a->hashes++;
-	if (uv_queue_work(&a->loop, &j->work, hash_in_pool, on_hashed) < 0)
+	if (password_is_quick(j->step.secret, j->hash)) {
+		hash_work(&j->work);
+		on_hashed(&j->work, 0);
+		return;
+	}
+	if (uv_queue_work(&a->loop, &j->work, hash_work, on_hashed) < 0)
 		log_fatal("auth: no thread pool");
 }
 
@@ -521,6 +529,7 @@ put_user(struct auth *a, const struct ipc_user_put *m, char *why, size_t why_n)
 	}
 	users_free(&a->users);
 	a->users = next;
+	replica_changed_alone(a->replica);
 	return 0;
 }
 

@@ -16,6 +16,8 @@ struct replica {
 	bool is_there;       /* and it has the object */
 	uint64_t generation; /* which we hold; what a put expects */
 	bool is_putting;
+	uint64_t down_generation; /* which we held when the store was lost */
+	bool has_news;            /* we changed something since */
 	replica_done done;
 	void *arg;
 };
@@ -100,8 +102,9 @@ on_watched(void *arg, const struct cluster_msg *a)
 	if (a->status != CLUSTER_OK)
 		return;
 	r->is_synced = true;
-	if (!r->is_there)
+	if (!r->is_there || r->has_news)
 		put_first(r);
+	r->has_news = false;
 }
 
 static void
@@ -111,6 +114,17 @@ on_push(void *arg, const struct cluster_msg *m)
 
 	if (m->type != CLUSTER_CHANGED || !span_is(m->name, "users"))
 		return;
+	/* Changes made without the store, on top of what it has: they are put when
+	 * it has said everything. */
+	if (!r->is_synced && r->has_news && r->down_generation == m->generation) {
+		r->generation = m->generation;
+		r->is_there = true;
+		return;
+	}
+	if (r->has_news)
+		log_warn(0, "users: changes made here without hasync give way to later "
+			    "ones of the other node");
+	r->has_news = false;
 	r->generation = m->generation;
 	r->is_there = !(m->flags & CLUSTER_REMOVE);
 	/* Nobody removes it; a store that lost it gets it from our next change. */
@@ -135,6 +149,8 @@ go_down(struct replica *r)
 	struct cluster *c = r->c;
 
 	r->c = NULL;
+	if (r->is_synced)
+		r->down_generation = r->generation;
 	r->is_synced = r->is_there = false;
 	r->generation = 0;
 	cluster_free(c);
@@ -178,6 +194,12 @@ replica_connect(struct replica *r, int fd)
 	}
 	if (rc < 0)
 		log_err(0, "hasync: %s", err_text(rc));
+}
+
+void
+replica_changed_alone(struct replica *r)
+{
+	r->has_news = true;
 }
 
 bool

@@ -31,6 +31,9 @@ int replica_new(struct replica **out, uv_loop_t *loop, const struct replica_host
 void replica_connect(struct replica *r, int fd);
 /* Is the object what we answer by? False: the file is all there is. */
 bool replica_is_up(const struct replica *r);
+/* The users were changed without the store: it gets them when it is back, unless
+ * the other node has changed them too. */
+void replica_changed_alone(struct replica *r);
 /* One at a time; E_AGAIN while another is under way. */
 int replica_put(struct replica *r, struct span text, replica_done done, void *arg);
 

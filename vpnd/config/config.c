@@ -24,6 +24,10 @@ static const char no_destination[] =
 	"The AnyConnect traffic destination (Client Routing) must contain at least one "
 	"valid subnet in CIDR format.";
 
+static const char no_domain[] =
+	"The AnyConnect traffic destination (Dynamic Client Routing) must contain at "
+	"least one valid destination.";
+
 /* The parse of one file. */
 struct load {
 	/* libconfuse's error callback takes no argument of ours, but any cfg_t
@@ -311,7 +315,7 @@ check_routing(struct load *l)
 				l->report, l->name, line, "addressing.destinations",
 				"0.0.0.0/32 means the client's own network and only in "
 				"routing exclude: remove it");
-		else if (!c->local_lan_access)
+		else if (!c->local_lan_access && c->profile_file[0] == '\0')
 			report_warning(
 				l->report, l->name, line,
 				"client_connection.local_lan_access",
@@ -320,6 +324,31 @@ check_routing(struct load *l)
 				"the profile allows it: set local_lan_access = true");
 		break;
 	}
+}
+
+static void
+check_dynamic(struct load *l)
+{
+	struct config *c = l->c;
+	const struct option *o = option_find(SECTION_ADDRESSING, "domains");
+	unsigned list = scan_line(&l->scan, o, 0, 0);
+	unsigned mode = line_of(l, SECTION_ADDRESSING, "dynamic", 0);
+
+	if (c->dynamic == DYNAMIC_OFF) {
+		if (c->n_domain > 0)
+			report_warning(l->report, l->name, list, "addressing.domains",
+				       "has no effect while addressing.dynamic is off");
+		return;
+	}
+	/* With values and no domain each value was reported where it stands. */
+	if (c->n_domain == 0 && list == 0)
+		report_error(l->report, l->name, mode, "addressing.domains", "%s",
+			     no_domain);
+	if ((c->dynamic == DYNAMIC_INCLUDE && c->routing == ROUTING_EXCLUDE) ||
+	    (c->dynamic == DYNAMIC_EXCLUDE && c->routing == ROUTING_INCLUDE))
+		report_warning(l->report, l->name, mode, "addressing.dynamic",
+			       "the opposite of addressing.routing: many clients "
+			       "ignore one of the two, use the same word");
 }
 
 static void
@@ -361,6 +390,18 @@ check_wans(struct load *l)
 			w->service = false;
 		}
 		is_served |= w->service;
+		unsigned nat = line_of(l, SECTION_WAN, "nat", i);
+		if (c->mode == MODE_PASSTHROUGH && nat == 0)
+			w->nat = false;
+		if (c->mode == MODE_ROUTED && w->service && !w->nat) {
+			snprintf(path, sizeof(path), "wan.%s.nat", w->name);
+			report_error(l->report, l->name, nat, path,
+				     "uplink \"%s\" has the service and no-NAT, only "
+				     "one of them is possible: set nat = true or "
+				     "service = false, or node.mode = passthrough if "
+				     "an upstream router knows the way to the clients",
+				     w->name);
+		}
 		for (unsigned j = 0; j < i; j++)
 			if (strcmp(c->wan[j].ifname, w->ifname) == 0) {
 				snprintf(path, sizeof(path), "wan.%s.interface",
@@ -423,6 +464,7 @@ config_load(struct config **out, const char *name, const char *text,
 	if (text == NULL || main_.scan.clean != NULL) {
 		check_server(&main_);
 		check_routing(&main_);
+		check_dynamic(&main_);
 		check_groups(&main_);
 	}
 	if (node_text == NULL || node.scan.clean != NULL)

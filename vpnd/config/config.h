@@ -24,6 +24,7 @@ enum {
 	CONFIG_VIRTUAL = 8,
 	CONFIG_ROUTES = 256,  /* split destinations, both families together */
 	CONFIG_DOMAINS = 256, /* dynamic client routing */
+	CONFIG_DOMAINS_TEXT = 5000, /* all of them with commas: the clients' limit */
 	CONFIG_GROUPS = 32,
 	CONFIG_BANNER = 4096,
 	CONFIG_TEXT_MAX = 256 * 1024, /* bytes of one file */
@@ -41,6 +42,13 @@ struct prefix6 {
 enum uplink_type { UPLINK_WIRED, UPLINK_CELLULAR };
 enum routing_mode { ROUTING_FULL, ROUTING_EXCLUDE, ROUTING_INCLUDE };
 enum node_role { NODE_SINGLE, NODE_PRIMARY, NODE_SPARE };
+enum dynamic_mode { DYNAMIC_OFF, DYNAMIC_INCLUDE, DYNAMIC_EXCLUDE };
+/* A user's login beyond user_sessions: refused; displaces the oldest session;
+ * displaces that of the same device, else refused. */
+enum displace { DISPLACE_NONE, DISPLACE_OLDEST, DISPLACE_DEVICE };
+/* Passthrough: an upstream router knows the way to the clients, so nothing is
+ * translated unless an uplink says so. */
+enum node_mode { MODE_ROUTED, MODE_PASSTHROUGH };
 enum tls_max { TLS_MAX_12, TLS_MAX_13 };
 
 /* One uplink (node.conf). ifname "" = the interface of the default route,
@@ -71,6 +79,7 @@ struct config {
 	struct in6_addr virtual6[CONFIG_VIRTUAL];
 	unsigned n_virtual4, n_virtual6;
 	enum node_role node_role; /* of a pair: which half of the pool is ours */
+	enum node_mode mode;
 	struct config_wan wan[CONFIG_WANS];
 	unsigned n_wan; /* at least 1: "wan1" on the default route's interface */
 
@@ -84,12 +93,14 @@ struct config {
 	unsigned session_limit; /* effective: number or model, default 1500 */
 	char model[16];
 	unsigned user_sessions; /* sessions per user, 0: no limit */
+	enum displace user_sessions_policy;
 
 	/* client connection */
 	char banner[CONFIG_BANNER]; /* "" none */
 	char profile_file[256];     /* "" generated when hostname is set */
 	char profile_alias[64];
 	bool local_lan_access; /* profile allows it */
+	char download_url[256]; /* where users get the client software */
 	struct config_group group[CONFIG_GROUPS];
 	unsigned n_group; /* 0: no group list */
 
@@ -103,6 +114,9 @@ struct config {
 	enum routing_mode routing;
 	struct config_route route[CONFIG_ROUTES];
 	unsigned n_route;
+	enum dynamic_mode dynamic; /* Windows and macOS clients only */
+	char domains[CONFIG_DOMAINS_TEXT + 1]; /* "a.example,b.example" */
+	unsigned n_domain;
 	bool client_bypass; /* the family without an address goes outside */
 	bool tunnel_all_dns;
 
@@ -152,8 +166,9 @@ int config_read(const char *path, char **text);
  * the profile is a VPN profile. Only parent and `vpnd -t` call it. */
 int config_check_files(const struct config *c, struct config_report *report);
 
-/* One line per option: path, type, range, unit, default, reload effect. As text
- * (json false) or a JSON array. */
+/* Every limit and default: one line per option (path, type, range, unit, default,
+ * reload effect), the limits of the models, and what is fixed. As text (json
+ * false) or a JSON array. */
 void config_explain(void (*line)(void *arg, const char *text), void *arg, bool json);
 
 #endif

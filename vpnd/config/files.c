@@ -16,7 +16,7 @@ static bool
 is_readable(const char *path, const char *setting, mode_t *mode,
 	    struct config_report *report)
 {
-	struct stat st;
+	struct stat st = { 0 };
 	int rc = 0, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -39,6 +39,7 @@ is_readable(const char *path, const char *setting, mode_t *mode,
 struct profile {
 	unsigned depth;
 	bool is_vpn, has_doctype;
+	bool has_local_lan, is_in_local_lan;
 };
 
 static void
@@ -49,12 +50,23 @@ on_start(void *arg, const char *name, const char **attr)
 	/* The name space is not looked at: profile editors differ in it. */
 	if (p->depth++ == 0)
 		p->is_vpn = strcmp(name, "AnyConnectProfile") == 0;
+	p->is_in_local_lan = strcmp(name, "LocalLanAccess") == 0;
+}
+
+static void
+on_text(void *arg, const char *s, int n)
+{
+	struct profile *p = arg;
+
+	if (p->is_in_local_lan && n >= 4 && memmem(s, (size_t)n, "true", 4) != NULL)
+		p->has_local_lan = true;
 }
 
 static void
 on_end(void *arg, const char *name)
 {
 	((struct profile *)arg)->depth--;
+	((struct profile *)arg)->is_in_local_lan = false;
 }
 
 static void
@@ -64,10 +76,22 @@ on_doctype(void *arg, const char *name, const char *sysid, const char *pubid,
 	((struct profile *)arg)->has_doctype = true;
 }
 
+/* Exclude 0.0.0.0/32 is the server's half of local LAN access. */
+static bool
+wants_local_lan(const struct config *c)
+{
+	for (unsigned i = 0; c->routing == ROUTING_EXCLUDE && i < c->n_route; i++)
+		if (c->route[i].family == AF_INET && c->route[i].v4.len == 32 &&
+		    c->route[i].v4.addr.s_addr == 0)
+			return true;
+	return false;
+}
+
 /* Only VPN profiles are handed out; other modules have profiles too. */
 static void
-check_profile(const char *path, struct config_report *report)
+check_profile(const struct config *c, struct config_report *report)
 {
+	const char *path = c->profile_file;
 	struct profile p = { 0 };
 	XML_Parser x;
 	char *text;
@@ -90,6 +114,7 @@ check_profile(const char *path, struct config_report *report)
 	}
 	XML_SetUserData(x, &p);
 	XML_SetElementHandler(x, on_start, on_end);
+	XML_SetCharacterDataHandler(x, on_text);
 	XML_SetStartDoctypeDeclHandler(x, on_doctype);
 	if (XML_Parse(x, text, (int)strlen(text), 1) != XML_STATUS_OK)
 		why = XML_ErrorString(XML_GetErrorCode(x));
@@ -104,6 +129,11 @@ check_profile(const char *path, struct config_report *report)
 			"is no VPN profile (%s): must be XML with AnyConnectProfile "
 			"outermost; only VPN profiles are handed out",
 			why);
+	else if (wants_local_lan(c) && !p.has_local_lan)
+		report_warning(report, path, 0, "client_connection.profile",
+			       "addressing.destinations has 0.0.0.0/32, but this "
+			       "profile does not let clients reach their local "
+			       "network: give it LocalLanAccess true");
 	XML_ParserFree(x);
 	free(text);
 }
@@ -124,6 +154,6 @@ config_check_files(const struct config *c, struct config_report *report)
 			"others than the owner may open the private key: chmod 600");
 	if (c->profile_file[0] &&
 	    is_readable(c->profile_file, "client_connection.profile", &mode, report))
-		check_profile(c->profile_file, report);
+		check_profile(c, report);
 	return report->n_error > errors ? E_INVAL : 0;
 }

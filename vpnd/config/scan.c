@@ -27,6 +27,7 @@ struct scanner {
 	size_t n, at;
 	unsigned line;
 	struct token tok; /* the one being looked at */
+	size_t past;      /* end of the token before it */
 	enum config_file file;
 	const char *name;
 	struct config_report *report;
@@ -124,6 +125,7 @@ take_string(struct scanner *p)
 static void
 next(struct scanner *p)
 {
+	p->past = p->at;
 	for (;;) {
 		const char *s = p->s + p->at;
 
@@ -257,6 +259,16 @@ say_unknown(struct scanner *p, const struct section *sec, const char *name,
 		     sec->name, known);
 }
 
+/* Every option once per section and every section within its max: there is room. */
+static void
+note_place(struct scanner *p, enum config_section id, unsigned instance,
+	   const struct option *o, size_t from, size_t to)
+{
+	if (p->out->n_place < SCAN_PLACES)
+		p->out->place[p->out->n_place++] =
+			(struct scan_place){ id, instance, o, from, to };
+}
+
 /* name = value, the name already taken. sec NULL: inside something unknown. */
 static void
 take_option(struct scanner *p, const struct section *sec, unsigned instance,
@@ -303,6 +315,7 @@ take_option(struct scanner *p, const struct section *sec, unsigned instance,
 							 : "");
 	else {
 		p->seen_line[o - config_options] = name->line;
+		note_place(p, id, instance, o, name->at, p->past);
 		return;
 	}
 	p->out->n_value = was;
@@ -353,6 +366,9 @@ take_body(struct scanner *p, const struct section *sec, unsigned instance,
 		       "syntax: expected an option or the } that ends the section");
 		return;
 	}
+	if (sec != NULL)
+		note_place(p, (enum config_section)(sec - config_sections), instance,
+			   NULL, p->tok.at, p->tok.at + 1);
 	next(p);
 }
 
@@ -543,6 +559,29 @@ masked_copy(const char *text, size_t *n)
 	return s;
 }
 
+/* From places in the masked copy to places in the text. By the text: in the copy
+ * the masks of comments are blank like the rest of them. */
+static size_t
+unmask_place(const char *text, size_t at)
+{
+	size_t i = 0;
+
+	for (size_t masked = 0; text[i] && masked < at; i++)
+		masked += text[i] == '$' && text[i + 1] == '{' ? 2 : 1;
+	return i;
+}
+
+static void
+unmask_places(struct scan *out, const char *text)
+{
+	for (size_t i = 0; i < out->n_place; i++) {
+		struct scan_place *at = &out->place[i];
+
+		at->from = unmask_place(text, at->from);
+		at->to = unmask_place(text, at->to);
+	}
+}
+
 int
 scan_text(struct scan *out, enum config_file file, const char *name, const char *text,
 	  struct config_report *report)
@@ -562,6 +601,7 @@ scan_text(struct scan *out, enum config_file file, const char *name, const char 
 		take_section(&p);
 	if (p.tok.kind != END)
 		broken(&p, p.tok.line, "", "syntax: expected a section, name { }");
+	unmask_places(out, text);
 	if (p.is_broken)
 		free(p.s);
 	else

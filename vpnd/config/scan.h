@@ -37,12 +37,24 @@ struct scan_title {
 	unsigned line;
 };
 
+/* Where something stands in the text, for an edit: bytes from `from` to before
+ * `to` are name = value; option NULL: `from` is the } of the section. */
+struct scan_place {
+	enum config_section section;
+	unsigned instance;
+	const struct option *option;
+	size_t from, to;
+};
+enum { SCAN_PLACES = 256 };
+
 struct scan {
 	char *clean; /* NULL: nothing worth giving to libconfuse */
 	struct scan_value *value;
 	size_t n_value;
 	struct scan_title title[CONFIG_GROUPS + CONFIG_WANS];
 	size_t n_title;
+	struct scan_place place[SCAN_PLACES];
+	size_t n_place;
 	unsigned section_line[SECTIONS]; /* 0: not there */
 	unsigned n_section[SECTIONS];
 };

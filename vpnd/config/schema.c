@@ -410,6 +410,32 @@ ifname_rule(const struct option *o, char *buf, size_t n)
 static const struct option_type type_ifname = { "interface", false, ifname_parse,
 						string_print, ifname_rule };
 
+/* For people to follow: a scheme, a host, and nothing that HTML would mind. */
+static int
+url_parse(const struct option *o, const char *text, void *base)
+{
+	size_t n = strncmp(text, "https://", 8) == 0  ? 8
+		   : strncmp(text, "http://", 7) == 0 ? 7
+						      : 0;
+
+	if (*text && (n == 0 || !isalnum((unsigned char)text[n])))
+		return E_INVAL;
+	for (const char *p = text; *p; p++)
+		if (*p <= ' ' || *p >= 0x7f || strchr("\"<>\\^`{|}", *p))
+			return E_INVAL;
+	return string_store(o, text, base);
+}
+
+static void
+url_rule(const struct option *o, char *buf, size_t n)
+{
+	snprintf(buf, n, "an address from https:// or http://, at most %zu bytes",
+		 o->size - 1);
+}
+
+static const struct option_type type_url = { "address", false, url_parse, string_print,
+					     url_rule };
+
 /* ---- subnets */
 
 /* "a.b.c.d/n" into addr and len. 1 when host bits had to be cleared. */
@@ -663,6 +689,49 @@ route_rule(const struct option *o, char *buf, size_t n)
 static const struct option_type type_routes = { "list of subnets", true, route_parse,
 						route_print, route_rule };
 
+/* Kept as the clients get it: joined by commas. */
+static int
+domain_parse(const struct option *o, const char *text, void *base)
+{
+	struct config *c = base;
+	size_t at = strlen(c->domains), n = strlen(text);
+	struct in_addr a;
+
+	if (!is_host_name(text) || n > 253 || inet_pton(AF_INET, text, &a) == 1)
+		return E_INVAL;
+	if (c->n_domain == CONFIG_DOMAINS || at + (at > 0) + n > CONFIG_DOMAINS_TEXT)
+		return E_LIMIT;
+	snprintf(c->domains + at, sizeof(c->domains) - at, "%s%s", at ? "," : "", text);
+	c->n_domain++;
+	return 0;
+}
+
+static bool
+domain_print(const struct option *o, const void *base, unsigned i, char *buf, size_t n)
+{
+	const struct config *c = base;
+	const char *s = c->domains;
+
+	if (i >= c->n_domain)
+		return false;
+	for (; i > 0; i--)
+		s = strchr(s, ',') + 1;
+	snprintf(buf, n, "%.*s", (int)strcspn(s, ","), s);
+	return true;
+}
+
+static void
+domain_rule(const struct option *o, char *buf, size_t n)
+{
+	snprintf(buf, n,
+		 "DNS names such as example.com, each for itself and everything under "
+		 "it (no wildcard), at most %d of them and %d bytes",
+		 CONFIG_DOMAINS, CONFIG_DOMAINS_TEXT);
+}
+
+static const struct option_type type_domains = { "list of names", true, domain_parse,
+						 domain_print, domain_rule };
+
 /* ---- appliance models: what an operator who replaces one expects to hold */
 
 static const struct {
@@ -690,6 +759,15 @@ model_limit(const char *name, const char **canon)
 	return 0;
 }
 
+const char *
+model_at(size_t i, unsigned *limit)
+{
+	if (i >= COUNT(models))
+		return NULL;
+	*limit = models[i].limit;
+	return models[i].name;
+}
+
 static int
 model_parse(const struct option *o, const char *text, void *base)
 {
@@ -712,23 +790,32 @@ static const struct option_type type_model = { "model", false, model_parse,
 
 /* ---- the tables */
 
+static const char group_client[] = "client connection",
+		  group_routing[] = "addressing and routing",
+		  group_auth[] = "authentication and policy";
+
 const struct section config_sections[SECTIONS] = {
 	[SECTION_SERVER] = { "server", CONFIG_FILE_MAIN, false, 1, 0,
 			     "The service itself: where it listens and how much it "
-			     "serves." },
+			     "serves.",
+			     group_client },
 	[SECTION_CLIENT] = { "client_connection", CONFIG_FILE_MAIN, false, 1, 0,
-			     "What a client is shown and how its connection is kept." },
+			     "What a client is shown and how its connection is kept.",
+			     group_client },
 	[SECTION_ADDRESSING] = { "addressing", CONFIG_FILE_MAIN, false, 1, 0,
-				 "Addresses, DNS and routes that clients get." },
+				 "Addresses, DNS and routes that clients get.",
+				 group_routing },
 	[SECTION_AUTH] = { "authentication", CONFIG_FILE_MAIN, false, 1, 0,
-			   "Login and the length of a session." },
+			   "Login and the length of a session.", group_auth },
 	[SECTION_GROUP] = { "group", CONFIG_FILE_MAIN, true, CONFIG_GROUPS,
 			    sizeof(((struct config_group *)0)->name),
-			    "An entry of the group list in the login form." },
-	[SECTION_NODE] = { "node", CONFIG_FILE_NODE, false, 1, 0, "This machine." },
+			    "An entry of the group list in the login form.",
+			    group_auth },
+	[SECTION_NODE] = { "node", CONFIG_FILE_NODE, false, 1, 0, "This machine.",
+			   group_routing },
 	[SECTION_WAN] = { "wan", CONFIG_FILE_NODE, true, CONFIG_WANS,
 			  sizeof(((struct config_wan *)0)->name),
-			  "An uplink of this machine." },
+			  "An uplink of this machine.", group_routing },
 };
 
 #define AT(type, member) offsetof(type, member), sizeof(((type *)0)->member)
@@ -758,6 +845,8 @@ const struct option config_options[] = {
   IN(model), "Session limit of this appliance model, in place of session_limit." },
 { SECTION_SERVER, "user_sessions", &type_uint, 0, 1000, "sessions", "0", NULL, EFFECT_LIVE, false,
   IN(user_sessions), "Sessions of one user at the same time; 0: no limit." },
+{ SECTION_SERVER, "user_sessions_policy", &type_word, 0, 0, "", "refuse", "refuse|newest|device", EFFECT_LIVE, false,
+  IN(user_sessions_policy), "A user's login beyond user_sessions is refused, displaces the oldest session, or only that of the same device." },
 { SECTION_SERVER, "log_debug", &type_bool, 0, 0, "", "false", NULL, EFFECT_LIVE, false,
   IN(log_debug), "Log every change of state." },
 
@@ -769,6 +858,8 @@ const struct option config_options[] = {
   IN(profile_alias), "Friendly name of the gateway in the made profile." },
 { SECTION_CLIENT, "local_lan_access", &type_bool, 0, 0, "", "false", NULL, EFFECT_NEW, false,
   IN(local_lan_access), "The made profile lets the user reach the local network." },
+{ SECTION_CLIENT, "download_url", &type_url, 0, 0, "", "https://www.cisco.com/go/secureclient", NULL, EFFECT_LIVE, false,
+  IN(download_url), "Where users get the client software; shown to administrators." },
 { SECTION_CLIENT, "dpd", &type_duration, 1, HOURS, "seconds", "5", NULL, EFFECT_NEW, false,
   IN(dpd_s), "Dead peer detection of clients on computers." },
 { SECTION_CLIENT, "dpd_mobile", &type_duration, 1, HOURS, "seconds", "1 minute", NULL, EFFECT_NEW, false,
@@ -794,6 +885,10 @@ const struct option config_options[] = {
   IN(routing), "Send everything, everything except destinations, or only destinations." },
 { SECTION_ADDRESSING, "destinations", &type_routes, 0, 0, "", NULL, NULL, EFFECT_NEW, false,
   IN(route), "Subnets for routing exclude or include." },
+{ SECTION_ADDRESSING, "dynamic", &type_word, 0, 0, "", "off", "off|include|exclude", EFFECT_NEW, false,
+  IN(dynamic), "Dynamic client routing: only these domains go inside, or all but these; Windows and macOS only." },
+{ SECTION_ADDRESSING, "domains", &type_domains, 0, 0, "", NULL, NULL, EFFECT_NEW, false,
+  IN(domains), "Domains for dynamic include or exclude." },
 { SECTION_ADDRESSING, "client_bypass", &type_bool, 0, 0, "", "false", NULL, EFFECT_NEW, false,
   IN(client_bypass), "A family without an address goes outside the tunnel, not nowhere." },
 { SECTION_ADDRESSING, "tunnel_all_dns", &type_bool, 0, 0, "", "false", NULL, EFFECT_NEW, false,
@@ -818,6 +913,9 @@ const struct option config_options[] = {
 { SECTION_NODE, "role", &type_word, 0, 0, "", "single", "single|primary|spare", EFFECT_RESTART, false,
   IN(node_role), "Place in a pair: each of its nodes leases one half of the pool." },
 
+{ SECTION_NODE, "mode", &type_word, 0, 0, "", "routed", "routed|passthrough", EFFECT_RESTART, false,
+  IN(mode), "Routed: client addresses are hidden; passthrough: an upstream router knows the way to them." },
+
 { SECTION_WAN, "interface", &type_ifname, 0, 0, "", NULL, NULL, EFFECT_RESTART, false,
   AT(struct config_wan, ifname), "Interface; empty: the one of the default route." },
 { SECTION_WAN, "type", &type_word, 0, 0, "", "wired", "wired|cellular", EFFECT_RESTART, false,
@@ -825,7 +923,7 @@ const struct option config_options[] = {
 { SECTION_WAN, "service", &type_bool, 0, 0, "", "true", NULL, EFFECT_RESTART, false,
   AT(struct config_wan, service), "Clients may connect here." },
 { SECTION_WAN, "nat", &type_bool, 0, 0, "", "true", NULL, EFFECT_RESTART, false,
-  AT(struct config_wan, nat), "Hide client addresses behind this uplink's address." },
+  AT(struct config_wan, nat), "Hide client addresses behind this uplink's address; not doing so (no-NAT) excludes the service in mode routed." },
 };
 /* clang-format on */
 
@@ -835,7 +933,10 @@ const size_t config_n_options = COUNT(config_options);
 _Static_assert(sizeof(enum tls_max) == sizeof(unsigned) &&
 		       sizeof(enum routing_mode) == sizeof(unsigned) &&
 		       sizeof(enum uplink_type) == sizeof(unsigned) &&
-		       sizeof(enum node_role) == sizeof(unsigned),
+		       sizeof(enum node_role) == sizeof(unsigned) &&
+		       sizeof(enum dynamic_mode) == sizeof(unsigned) &&
+		       sizeof(enum displace) == sizeof(unsigned) &&
+		       sizeof(enum node_mode) == sizeof(unsigned),
 	       "an enum is not the size of unsigned");
 
 const struct section *

@@ -36,6 +36,7 @@ struct section {
 	unsigned max;      /* how many of them */
 	size_t title_size; /* of the field the title goes into, NUL counted */
 	const char *help;
+	const char *group; /* of settings, as administrators look for them */
 };
 
 struct option;
@@ -86,6 +87,8 @@ void section_reset(enum config_section section, void *base);
 /* Sessions a model carries; 0: no such model. `canon` (may be NULL) gets the
  * table's spelling. */
 unsigned model_limit(const char *name, const char **canon);
+/* Model i of the table; NULL past the last one. */
+const char *model_at(size_t i, unsigned *limit);
 
 /* True when it is UTF-8 without control characters (newline and tab allowed
  * when is_multiline). Browsers and XML parsers would choke on the rest. */

@@ -265,12 +265,13 @@ enum event_what {
  * has_dtls: this worker carries its DTLS channel (then has_tls may be 0). */
 #define IPC_FIELDS_tunnel_report(F)  F(u32, slot, 0) F(u32, gen, 0) F(u32, conn, 0) F(u8, has_tls, 0) F(u8, has_dtls, 0) F(raw, dtls_id, IPC_DTLS_ID) IPC_TUNNEL_FIELDS(F)
 /* slot, gen: the session's name from now on; slot also indexes the counters.
- * family of addr4/addr6 is 0 when not given. *_s are seconds; 0 = none. */
+ * family of addr4/addr6 is 0 when not given. *_s are seconds; 0 = none. platform:
+ * what the client said at its login, as in login_step. */
 #define IPC_FIELDS_tunnel_grant(F)   F(u32, id, 0) F(u8, verdict, 0) F(str, reason, 127) F(u32, slot, 0) F(u32, gen, 0) \
 	                             F(raw, sid, IPC_SID) F(str, user, IPC_USER_MAX) F(str, group, IPC_NAME_MAX) F(str, policy, IPC_NAME_MAX) \
 	                             F(addr, addr4, 0) F(addr, addr6, 0) F(u8, prefix6, 0)                          \
 	                             F(u32, session_timeout_s, 0) F(u32, session_left_s, 0) F(u32, idle_timeout_s, 0) \
-	                             F(u8, is_reconnect, 0) F(raw, dtls_id, IPC_DTLS_ID)
+	                             F(u8, is_reconnect, 0) F(raw, dtls_id, IPC_DTLS_ID) F(u8, platform, 0)
 /* conn: the tunnel_ask id of the connection that is gone. */
 #define IPC_FIELDS_tunnel_down(F)    F(u32, slot, 0) F(u32, gen, 0) F(u32, conn, 0) F(u8, why, 0)
 /* conn: the tunnel_ask id that is displaced, so that a successor on the same

@@ -129,7 +129,7 @@ receive(struct peer *p, enum ipc_type *type, union ipc_body *body, int *fds)
 
 	if (rc == 0)
 		rc = ipc_decode(span_of(buf, n), type, body);
-	OPENSSL_cleanse(buf, n);
+	explicit_bzero(buf, n);
 	if (rc == 0)
 		rc = permit_check(*type, p->who, p->self, n_fds);
 	if (rc < 0)
@@ -172,7 +172,7 @@ on_ready(uv_poll_t *poll, int status, int events)
 			return;
 		}
 		p->handlers[type](p->arg, p, &body, fds);
-		OPENSSL_cleanse(&body, ipc_body_size(type));
+		explicit_bzero(&body, ipc_body_size(type));
 	}
 }
 
@@ -245,7 +245,7 @@ peer_send_fds(struct peer *p, enum ipc_type type, const void *body, const int *f
 	rc = p->first == NULL ? write_packet(p->fd, buf, n, fds, n_fds) : E_AGAIN;
 	if (rc == E_AGAIN)
 		rc = enqueue(p, buf, n, fds, n_fds);
-	OPENSSL_cleanse(buf, n); /* it may have been a password or a key */
+	explicit_bzero(buf, n); /* it may have been a password or a key */
 	return rc;
 }
 

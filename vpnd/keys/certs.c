@@ -304,7 +304,7 @@ mgf1_xor(const EVP_MD *md, struct span seed, uint8_t *buf, size_t n)
 static bool
 block_is_pss(struct span block, unsigned bits, const EVP_MD *md)
 {
-	uint8_t db[RSA_BITS_MAX / 8];
+	uint8_t db[RSA_BITS_MAX / 8] = { 0 };
 	size_t h = (size_t)EVP_MD_get_size(md);
 	struct rd r = rd_open(block);
 	unsigned unused = 8 - (bits - 1) % 8; /* leftmost bits that must be 0 */

@@ -95,7 +95,7 @@ static void
 take_cert(struct keys *k, struct cert *c)
 {
 	cert_free(k->cert[CERTS - 1]);
-	memmove(k->cert + 1, k->cert, (CERTS - 1) * sizeof(k->cert[0]));
+	memmove(k->cert + 1, k->cert, (CERTS - 1) * sizeof(struct cert *));
 	k->cert[0] = c;
 }
 

@@ -81,8 +81,9 @@ int
 tokenkeys_rotate(struct tokenkeys *t, uint64_t wall_s)
 {
 	struct tokenkey fresh;
-	bool changed = pull_back(&t->current, wall_s) | pull_back(&t->next, wall_s);
+	bool changed = pull_back(&t->current, wall_s);
 
+	changed |= pull_back(&t->next, wall_s);
 	for (unsigned i = 0; i < t->n_old; i++)
 		changed |= pull_back(&t->old[i], wall_s);
 	changed |= drop_expired(t, wall_s);

@@ -60,8 +60,7 @@ make_dir(const char *base, const char *name, mode_t mode, uid_t uid, gid_t gid,
 	/* Parents of the base directory, as mkdir -p makes them. */
 	for (char *s = path + 1; (s = strchr(s, '/')) != NULL; s++) {
 		*s = '\0';
-		if (mkdir(path, 0755) < 0 && errno != EEXIST)
-			rc = -errno;
+		(void)mkdir(path, 0755); /* the last mkdir tells what went wrong */
 		*s = '/';
 	}
 	if (mkdir(path, mode) < 0 && errno != EEXIST)
@@ -69,8 +68,6 @@ make_dir(const char *base, const char *name, mode_t mode, uid_t uid, gid_t gid,
 	else if (name[0] != '\0' &&
 		 (chown(path, uid, gid) < 0 || chmod(path, mode) < 0))
 		rc = -errno;
-	else
-		rc = 0;
 	if (rc < 0)
 		snprintf(why, WHY_MAX, "%s: %s", path, err_text(rc));
 	return rc;

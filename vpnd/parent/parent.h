@@ -27,5 +27,8 @@ int parent_check(const struct parent_options *o);
  * of the files would change against the text in `running`. */
 int parent_explain(bool json);
 int parent_diff(const struct parent_options *o, const char *running);
+/* What `vpnctl set` wants: each "PATH=VALUE" put into the text of its file. If the
+ * whole is good, every file that changes as "<bytes> <path>\n" and its text. */
+int parent_set(const struct parent_options *o, char *const *words);
 
 #endif

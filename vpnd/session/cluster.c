@@ -512,6 +512,30 @@ pair_new(struct pair **out, uv_loop_t *loop, const struct pair_host *host)
 	return 0;
 }
 
+static void
+on_closed(uv_handle_t *h)
+{
+	struct pair *p = h->data;
+
+	json_decref(p->counts);
+	json_decref(p->nodes);
+	json_decref(p->info);
+	free(p->endpoints.p);
+	free(p->revoked.p);
+	free(p);
+}
+
+void
+pair_free(struct pair *p)
+{
+	if (p == NULL)
+		return;
+	if (p->c != NULL)
+		go_down(p);
+	pair_config_free(p);
+	uv_close((uv_handle_t *)&p->flush, on_closed);
+}
+
 void
 pair_connect(struct pair *p, int fd)
 {

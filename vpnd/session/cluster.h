@@ -32,6 +32,8 @@ struct pair_host {
 };
 
 int pair_new(struct pair **out, uv_loop_t *loop, const struct pair_host *host);
+/* Its memory goes when the loop has turned. NULL is fine. */
+void pair_free(struct pair *p);
 /* A connection to hasync, instead of the one before. Takes fd over. */
 void pair_connect(struct pair *p, int fd);
 void pair_role(struct pair *p, const struct ipc_role *m);

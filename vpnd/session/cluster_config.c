@@ -216,6 +216,8 @@ pair_config_loaded(struct pair *p)
 
 	if (p->apply.state == APPLY_LOAD && strcmp(p->apply.hash, pair_running_hash(p)) == 0)
 		feed(p, APPLY_LOADED);
+	/* Both nodes show one hash as soon as they run one text. */
+	pair_put_counts(p);
 	if (p->c == NULL || !p->has_synced)
 		return;
 	if (p->config.is_there)
@@ -225,7 +227,6 @@ pair_config_loaded(struct pair *p)
 	                           strcmp(p->adopt_hash, pair_running_hash(p)) == 0))
 		return;
 	store_running(p);
-	pair_put_counts(p);
 }
 
 /* A node of a pair runs what the pair runs, whatever its file says; a gateway of
@@ -244,7 +245,11 @@ pair_config_synced(struct pair *p)
 	/* A spare that comes first waits for what its primary has. */
 	if (!p->config.is_there && role == NODE_SPARE)
 		return;
-	if (!p->config.is_there || role == NODE_SINGLE)
+	/* A reload while the store was away, on top of what it has. */
+	bool is_news = p->down_generation != 0 &&
+	               p->down_generation == p->config.generation &&
+	               strcmp(p->down_hash, pair_running_hash(p)) != 0;
+	if (!p->config.is_there || role == NODE_SINGLE || is_news)
 		store_running(p);
 	else
 		adopt(p);
@@ -621,6 +626,10 @@ pair_config_tick(struct pair *p)
 void
 pair_config_down(struct pair *p)
 {
+	if (p->has_synced) {
+		p->down_generation = p->config.generation;
+		snprintf(p->down_hash, sizeof(p->down_hash), "%s", pair_running_hash(p));
+	}
 	p->has_synced = false;
 	copy_free(&p->config);
 	copy_free(&p->confirm);
@@ -629,6 +638,16 @@ pair_config_down(struct pair *p)
 		snprintf(p->apply.why, sizeof(p->apply.why), "hasync is gone");
 		feed(p, APPLY_NOT_STORED);
 	}
+}
+
+void
+pair_config_free(struct pair *p)
+{
+	copy_free(&p->config);
+	copy_free(&p->confirm);
+	copy_free(&p->history);
+	free(p->apply.text);
+	p->apply = (struct apply){ 0 };
 }
 
 /* ---- commands ---- */

@@ -65,6 +65,8 @@ struct pair {
 	/* cluster_config.c */
 	struct copy config, confirm, history;
 	bool has_synced; /* the store has said what it has of these */
+	uint64_t down_generation; /* of config, and what ran, when the store was lost */
+	char down_hash[PAIR_HASH + 1];
 	struct apply apply;
 	uint32_t put_id[PUT_KINDS], last_put;
 	char adopt_hash[PAIR_HASH + 1]; /* of what our parent was last told to take */
@@ -89,6 +91,7 @@ void pair_config_synced(struct pair *p);
 void pair_config_tick(struct pair *p);
 void pair_config_peer(struct pair *p); /* its counts or its presence changed */
 void pair_config_down(struct pair *p); /* no connection any more */
+void pair_config_free(struct pair *p);
 bool pair_config_ask(struct pair *p, uint32_t id, const char *cmd, const json_t *q);
 
 #endif

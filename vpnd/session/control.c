@@ -3,6 +3,8 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "vpnd/config/schema.h"
+#include "vpnd/session/clients.h"
 
 #include <openssl/crypto.h>
 #include <signal.h>
@@ -289,7 +291,7 @@ static json_t *
 session_json(const struct session_table *t, const struct session *s, struct now now)
 {
 	json_t *o = json_object();
-	char sid[2 * IPC_SID + 1], id[9];
+	char sid[2 * IPC_SID + 1], id[9], version[CLIENT_VERSION];
 
 	sid_text(s->claims.sid, sid);
 	snprintf(id, sizeof(id), "%.8s", sid);
@@ -305,8 +307,10 @@ session_json(const struct session_table *t, const struct session *s, struct now 
 	put_addr(o, "source", &s->source);
 	put_text(o, "platform", platform_text(s->claims.platform));
 	put_text(o, "agent", s->agent);
+	client_version(version, s->agent);
+	put_text(o, "client_version", version);
 	put_text(o, "hostname", s->hostname);
-	put_text(o, "device", s->claims.device);
+	put_text(o, "device", s->claims.device[0] != '\0' ? s->claims.device : s->hostname);
 	put_channels(o, s);
 	put_times(o, t, s, now);
 	return o;
@@ -369,7 +373,8 @@ own_status(const struct control *c)
 	const struct session_table *t = h->table;
 	json_t *pair = h->pair_status != NULL ? h->pair_status(h->arg) : NULL;
 	json_t *o = json_pack(
-	        "{sb ss ss sb s{sI ss} s{si si si si si si} s{si si} si}", "ok", 1, "version",
+	        "{sb ss ss sb s{sI ss} s{si si si si si si} s{si si} si s{ss si ss}}", "ok", 1,
+	        "version",
 	        TANDEM_VERSION, "node", h->config->node_name, "enabled", h->config->enabled,
 	        "config", "generation", (json_int_t)h->generation, "hash", h->hash, "sessions",
 	        "connected", session_count(t, SESSION_CONNECTED), "pending",
@@ -377,7 +382,9 @@ own_status(const struct control *c)
 	        "linger", session_count(t, SESSION_LINGER), "places",
 	        session_places(t, h->now(h->arg)), "limit", h->config->session_limit, "pool",
 	        "size", pool_size(session_pool(t)), "used", pool_used(session_pool(t)),
-	        "revoked", revoked_count(session_revoked(t)));
+	        "revoked", revoked_count(session_revoked(t)), "client_connection", "hostname",
+	        h->config->hostname, "port", h->config->port, "download_url",
+	        h->config->download_url);
 
 	if (pair != NULL)
 		json_object_set_new(o, "pair", pair);
@@ -409,6 +416,47 @@ cmd_session(struct client *k, const json_t *q)
 	if (s != NULL)
 		answer(k, json_pack("{sb so}", "ok", 1, "session",
 		                    session_json(h->table, s, h->now(h->arg))));
+}
+
+/* A condition that is not given holds. */
+static bool
+holds(const json_t *q, const char *key, const char *value)
+{
+	const char *wanted = text_of(q, key);
+
+	return wanted == NULL || strcasecmp(wanted, value) == 0;
+}
+
+static void
+cmd_clients(struct client *k, const json_t *q)
+{
+	const struct control_host *h = k->c->host;
+	struct client_entry *e;
+	json_t *rows = json_array();
+	unsigned n;
+
+	if (clients_list(h->table, &e, &n) < 0) {
+		json_decref(rows);
+		refuse(k, "no_memory", "out of memory");
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		const struct session *s = e[i].latest;
+		char mac[CLIENT_MAC];
+
+		if (!holds(q, "user", s->claims.user) || !holds(q, "type", "AnyConnect") ||
+		    !holds(q, "policy", s->claims.policy) ||
+		    !holds(q, "platform", platform_text(s->claims.platform)))
+			continue;
+		json_t *o = session_json(h->table, s, h->now(h->arg));
+		client_mac(mac, s->claims.user);
+		put_text(o, "mac", mac);
+		put_number(o, "devices", e[i].devices);
+		json_array_append_new(rows, o);
+	}
+	free(e);
+	answer(k, json_pack("{sb sI so}", "ok", 1, "count",
+	                    (json_int_t)json_array_size(rows), "clients", rows));
 }
 
 static void
@@ -631,6 +679,62 @@ cmd_pair(struct client *k, const json_t *q)
 		refuse(k, "busy", "vpnd has just started, try again");
 }
 
+/* One row per option of one section. */
+static void
+put_settings(json_t *rows, const struct config *c, const struct option *o)
+{
+	unsigned n = o->section == SECTION_GROUP ? c->n_group
+	             : o->section == SECTION_WAN ? c->n_wan
+	                                         : 1;
+
+	for (unsigned i = 0; i < n; i++) {
+		const void *base = c;
+		const char *title = "";
+		char path[160], text[CONFIG_BANNER];
+		json_t *value = json_array();
+
+		if (o->section == SECTION_GROUP) {
+			base = &c->group[i];
+			title = c->group[i].name;
+		} else if (o->section == SECTION_WAN) {
+			base = &c->wan[i];
+			title = c->wan[i].name;
+		}
+		snprintf(path, sizeof(path), "%s%s%s.%s", config_sections[o->section].name,
+		         *title ? "." : "", title, o->name);
+		for (unsigned v = 0; o->type->print(o, base, v, text, sizeof(text)); v++)
+			json_array_append_new(value,
+			                      json_string(o->is_secret ? "(secret)" : text));
+		json_t *row = json_object();
+		put_text(row, "setting", path);
+		if (o->type->is_list)
+			json_object_set(row, "value", value);
+		else
+			json_object_set(row, "value", json_array_get(value, 0));
+		put_text(row, "default", o->initial ? o->initial : "");
+		put_text(row, "change", effect_text(o->effect));
+		json_decref(value);
+		json_array_append_new(rows, row);
+	}
+}
+
+/* The running settings, in the groups in which administrators look for them. */
+static void
+cmd_settings(struct client *k, const json_t *q)
+{
+	json_t *groups = json_object();
+
+	for (size_t i = 0; i < config_n_options; i++) {
+		const struct option *o = &config_options[i];
+		const char *name = config_sections[o->section].group;
+
+		if (json_object_get(groups, name) == NULL)
+			json_object_set_new(groups, name, json_array());
+		put_settings(json_object_get(groups, name), k->c->host->config, o);
+	}
+	answer(k, json_pack("{sb so}", "ok", 1, "groups", groups));
+}
+
 static const struct command {
 	const char *name;
 	void (*run)(struct client *k, const json_t *q);
@@ -644,6 +748,7 @@ static const struct command {
 	{ "nodes", cmd_pair },              { "config_apply", cmd_pair },
 	{ "config_confirm", cmd_pair },     { "config_history", cmd_pair },
 	{ "config_rollback", cmd_pair },
+	{ "clients", cmd_clients },         { "settings", cmd_settings },
 };
 
 json_t *

@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "common/wr.h"
 
 #include <fcntl.h>
 #include <jansson.h>
@@ -21,6 +22,35 @@ static const bool is_stranger[EVENTS] = {
 	[EV_PROTOCOL_ERROR] = true,
 	[EV_TOKEN_REFUSED] = true,
 };
+
+/* By these names administrators know them from the appliance. */
+static const char auth_success[] = "anyconnect_vpn_auth_success",
+		  auth_failure[] = "anyconnect_vpn_auth_failure",
+		  vpn_connect[] = "anyconnect_vpn_connect",
+		  vpn_disconnect[] = "anyconnect_vpn_disconnect",
+		  session_manager[] = "anyconnect_vpn_session_manager",
+		  general[] = "anyconnect_vpn_general";
+static const struct {
+	const char *syslog, *title; /* syslog NULL: general */
+} names[EVENTS] = {
+	[EV_CLIENT_CONNECTED] = { vpn_connect, "VPN client connected" },
+	[EV_CLIENT_DISCONNECTED] = { vpn_disconnect, "VPN client disconnected" },
+	[EV_AUTH_SUCCESS] = { auth_success, NULL },
+	[EV_AUTH_FAILURE] = { auth_failure, NULL },
+	[EV_CLIENT_RECONNECTED] = { session_manager, NULL },
+	[EV_SESSION_LIMIT] = { session_manager, NULL },
+	[EV_POOL_EXHAUSTED] = { session_manager, NULL },
+	[EV_TOKEN_REFUSED] = { session_manager, NULL },
+	[EV_SESSION_REVOKED] = { session_manager, NULL },
+	[EV_DTLS_UP] = { session_manager, NULL },
+	[EV_DTLS_DOWN] = { session_manager, NULL },
+};
+
+static const char *
+syslog_name(enum event_what what)
+{
+	return names[what].syslog != NULL ? names[what].syslog : general;
+}
 
 struct events {
 	uint64_t second[EVENTS];
@@ -92,41 +122,86 @@ events_node(struct events *ev, const char *node)
 	snprintf(ev->node, sizeof(ev->node), "%s", node);
 }
 
+/* Values as json_dumps writes them; a filter compares with what that gives. */
 static void
-put_text(json_t *o, const char *key, const char *text)
+put_value(struct wr *w, const char *text)
 {
-	if (text == NULL || text[0] == '\0')
-		return;
-	json_t *s = json_string(text);
-	/* A stranger's bytes need not be UTF-8, and the line must go out. */
-	if (s == NULL) {
-		char clean[256];
-		snprintf(clean, sizeof(clean), "%s", text);
-		for (char *p = clean; *p != '\0'; p++)
-			if ((unsigned char)*p >= 0x80)
-				*p = '?';
-		s = json_string(clean);
+	for (const char *p = text; *p != '\0'; p++) {
+		uint8_t c = (uint8_t)*p;
+		static const char letter[0x20] = { ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n',
+			                           ['\r'] = 'r', ['\t'] = 't' };
+		if (c == '"' || c == '\\' || (c < 0x20 && letter[c] != '\0')) {
+			wr_u8(w, '\\');
+			wr_u8(w, c < 0x20 ? (uint8_t)letter[c] : c);
+		} else if (c < 0x20) {
+			wr_fmt(w, "\\u%04X", c);
+		} else {
+			wr_u8(w, c);
+		}
 	}
-	json_object_set_new(o, key, s);
+}
+
+static bool
+is_ascii(const char *text)
+{
+	while (*text != '\0' && (uint8_t)*text < 0x80)
+		text++;
+	return *text == '\0';
 }
 
 static void
-put_addr(json_t *o, const char *key, const struct ip_addr *a)
+put_key(struct wr *w, const char *key)
+{
+	wr_u8(w, w->n == 0 ? '{' : ',');
+	wr_u8(w, '"');
+	wr_str(w, key);
+	wr_str(w, "\":");
+}
+
+static void
+put_text(struct wr *w, const char *key, const char *text)
+{
+	char clean[256];
+	json_t *utf8;
+
+	if (text == NULL || text[0] == '\0')
+		return;
+	/* A stranger's bytes need not be UTF-8, and the line must go out. */
+	if (!is_ascii(text)) {
+		utf8 = json_string(text);
+		if (utf8 == NULL) {
+			snprintf(clean, sizeof(clean), "%s", text);
+			for (char *p = clean; *p != '\0'; p++)
+				if ((unsigned char)*p >= 0x80)
+					*p = '?';
+			text = clean;
+		}
+		json_decref(utf8);
+	}
+	put_key(w, key);
+	wr_u8(w, '"');
+	put_value(w, text);
+	wr_u8(w, '"');
+}
+
+static void
+put_addr(struct wr *w, const char *key, const struct ip_addr *a)
 {
 	char text[IP_TEXT];
 
 	if (a->family != 0)
-		put_text(o, key, ip_text(a, text));
+		put_text(w, key, ip_text(a, text));
 }
 
 static void
-put_number(json_t *o, const char *key, uint64_t v)
+put_number(struct wr *w, const char *key, uint64_t v)
 {
-	json_object_set_new(o, key, json_integer((json_int_t)v));
+	put_key(w, key);
+	wr_fmt(w, "%llu", (unsigned long long)v);
 }
 
 static void
-put_time(json_t *o, uint64_t wall_ms)
+put_time(struct wr *w, uint64_t wall_ms)
 {
 	time_t s = (time_t)(wall_ms / 1000);
 	struct tm tm;
@@ -135,53 +210,58 @@ put_time(json_t *o, uint64_t wall_ms)
 	gmtime_r(&s, &tm);
 	strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(text, sizeof(text), "%s.%03uZ", whole, (unsigned)(wall_ms % 1000));
-	put_text(o, "time", text);
+	put_text(w, "time", text);
 }
 
 static void
-put_sid(json_t *o, const uint8_t *sid)
+put_sid(struct wr *w, const uint8_t *sid)
 {
+	static const char digit[] = "0123456789abcdef";
 	char text[2 * IPC_SID + 1];
 
 	if (sid == NULL)
 		return;
-	for (int i = 0; i < IPC_SID; i++)
-		snprintf(text + 2 * i, 3, "%02x", sid[i]);
-	put_text(o, "session", text);
+	for (int i = 0; i < IPC_SID; i++) {
+		text[2 * i] = digit[sid[i] >> 4];
+		text[2 * i + 1] = digit[sid[i] & 15];
+	}
+	text[2 * IPC_SID] = '\0';
+	put_text(w, "session", text);
 }
 
-static json_t *
-object_of(const struct events *ev, const struct event *e, uint64_t wall_ms)
+static void
+put_event(struct wr *w, const struct events *ev, const struct event *e, uint64_t wall_ms)
 {
-	json_t *o = json_object();
 	char attempt[20];
 
-	put_time(o, wall_ms);
-	put_text(o, "event", event_name[e->what]);
-	put_text(o, "type", "AnyConnect");
-	put_text(o, "node", ev->node);
-	put_text(o, "user", e->user);
-	put_sid(o, e->sid);
-	put_text(o, "group", e->group);
-	put_text(o, "agent", e->agent);
-	put_addr(o, "source", &e->source);
-	put_addr(o, "addr4", &e->addr4);
-	put_addr(o, "addr6", &e->addr6);
-	put_text(o, "reason", e->reason);
-	put_text(o, "text", e->text);
+	put_time(w, wall_ms);
+	put_text(w, "event", event_name[e->what]);
+	put_text(w, "title", names[e->what].title);
+	put_text(w, "syslog", syslog_name(e->what));
+	put_text(w, "type", "AnyConnect");
+	put_text(w, "node", ev->node);
+	put_text(w, "user", e->user);
+	put_sid(w, e->sid);
+	put_text(w, "group", e->group);
+	put_text(w, "agent", e->agent);
+	put_addr(w, "source", &e->source);
+	put_addr(w, "addr4", &e->addr4);
+	put_addr(w, "addr6", &e->addr6);
+	put_text(w, "reason", e->reason);
+	put_text(w, "text", e->text);
 	if (e->attempt != 0) {
 		/* As text: 64 bits are more than a JSON number holds everywhere. */
 		snprintf(attempt, sizeof(attempt), "%016llx", (unsigned long long)e->attempt);
-		put_text(o, "attempt", attempt);
+		put_text(w, "attempt", attempt);
 	}
 	if (e->number != 0)
-		put_number(o, "number", e->number);
+		put_number(w, "number", e->number);
 	if (e->has_usage) {
-		put_number(o, "duration_s", e->duration_s);
-		put_number(o, "rx_bytes", e->rx_bytes);
-		put_number(o, "tx_bytes", e->tx_bytes);
+		put_number(w, "duration_s", e->duration_s);
+		put_number(w, "rx_bytes", e->rx_bytes);
+		put_number(w, "tx_bytes", e->tx_bytes);
 	}
-	return o;
+	wr_str(w, "}\n");
 }
 
 static void
@@ -192,8 +272,8 @@ log_event(const struct event *e)
 	                              : (uint32_t)e->sid[0] << 24 | (uint32_t)e->sid[1] << 16 |
 	                                        (uint32_t)e->sid[2] << 8 | e->sid[3];
 
-	log_limited(LOG_L_INFO, sid, "event=%s user=%s source=%s reason=%s text=%s",
-	            event_name[e->what], e->user && *e->user ? e->user : "-",
+	log_limited(LOG_L_INFO, sid, "%s event=%s user=%s source=%s reason=%s text=%s",
+	            syslog_name(e->what), event_name[e->what], e->user && *e->user ? e->user : "-",
 	            ip_text(&e->source, source), e->reason && *e->reason ? e->reason : "-",
 	            e->text && *e->text ? e->text : "-");
 }
@@ -230,21 +310,21 @@ events_add(struct events *ev, const struct event *e, uint64_t wall_ms)
 {
 	if (is_flood(ev, e->what, wall_ms))
 		return;
-	json_t *o = object_of(ev, e, wall_ms);
-	char *line = json_dumps(o, JSON_COMPACT);
-	size_t n = line != NULL ? strlen(line) : 0;
+	char line[EVENTS_LINE_MAX * 2];
+	struct wr w = wr_open(line, sizeof(line));
 
 	log_event(e);
-	json_decref(o);
-	if (line == NULL)
-		return;
-	if (ev->size + n + 1 > ev->file_max || ev->to == NULL)
+	put_event(&w, ev, e, wall_ms);
+	if (wr_full(&w))
+		return; /* no field is so long */
+	size_t n = wr_span(&w).n;
+	if (ev->size + n > ev->file_max || ev->to == NULL)
 		rotate(ev);
-	if (ev->to != NULL && fwrite(line, 1, n, ev->to) == n && fputc('\n', ev->to) != EOF)
-		ev->size += n + 1;
+	if (ev->to != NULL && fwrite(line, 1, n, ev->to) == n)
+		ev->size += n;
+	line[n - 1] = '\0';
 	if (ev->hook != NULL)
-		ev->hook(ev->arg, line, n);
-	free(line);
+		ev->hook(ev->arg, line, n - 1);
 }
 
 void
@@ -277,7 +357,8 @@ events_match(const struct events_filter *f, const char *line)
 	static const char time_key[] = "{\"time\":\"";
 
 	if (f->event != NULL && !has_pair(line, "event", f->event) &&
-	    !has_pair(line, "type", f->event))
+	    !has_pair(line, "type", f->event) && !has_pair(line, "title", f->event) &&
+	    !has_pair(line, "syslog", f->event))
 		return false;
 	if (f->user != NULL && !has_pair(line, "user", f->user))
 		return false;

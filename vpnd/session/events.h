@@ -7,6 +7,9 @@
  * made here and nowhere else, so a filter may compare text: a quote inside a
  * value is always escaped.
  *
+ * Each kind has a name that other products' tools search for: `syslog` in the
+ * line, and first in the log line; a log-on and a log-off have a `title`, too.
+ *
  * Writes are buffered; events_flush once a second bounds what a crash loses.
  * Each event is also one log line. Kinds that a stranger can cause are kept 50
  * times a second at most; the log says how many there were.
@@ -35,7 +38,8 @@ struct event {
 
 /* All given members must hold. */
 struct events_filter {
-	const char *event; /* a name, or "AnyConnect" for all of this service */
+	/* A name, a title, a syslog name, or "AnyConnect" for all of this service. */
+	const char *event;
 	const char *user;
 	const char *since; /* RFC 3339 UTC text; not earlier */
 };

@@ -70,11 +70,16 @@ make_record(uint8_t op, struct span body, uint8_t *buf, size_t cap)
 {
 	struct wr w = wr_open(buf, cap);
 
+	/* A record without a body would end the replay before those behind it. */
+	if (body.n == 0 || body.p == NULL)
+		return (struct span){ 0 };
 	wr_u8(&w, op);
 	wr_u16(&w, (uint16_t)body.n);
 	wr_put(&w, body);
-	wr_u32(&w, crc32_of(wr_span(&w)));
-	return wr_full(&w) ? (struct span){ 0 } : wr_span(&w);
+	wr_u32(&w, crc32_of(span_of(buf, w.n)));
+	if (wr_full(&w))
+		return (struct span){ 0 };
+	return wr_span(&w);
 }
 
 static struct span
@@ -97,7 +102,9 @@ lease_bytes(const struct lease *l, uint8_t *buf, size_t cap)
 	wr_u16(&w, l->source.port);
 	put_text(&w, l->agent);
 	put_text(&w, l->hostname);
-	return wr_full(&w) ? (struct span){ 0 } : wr_span(&w);
+	if (wr_full(&w))
+		return (struct span){ 0 };
+	return wr_span(&w);
 }
 
 static int

@@ -58,6 +58,7 @@ struct session_table {
 	unsigned n_slots, count[SESSION_STATES];
 	uint32_t next_slot; /* where the search for a free one goes on */
 	uint32_t *by_sid, *by_dtls;
+	uint32_t *by_token; /* the slot that last had such a token: a hint */
 	uint32_t n_buckets; /* power of two */
 
 	struct ask *ask[ASKS];
@@ -155,6 +156,39 @@ session_by_dtls(struct session_table *t, const uint8_t id[IPC_DTLS_ID])
 	while (at != SESSION_NONE && memcmp(t->session[at].dtls_id, id, IPC_DTLS_ID) != 0)
 		at = t->session[at].next_dtls;
 	return at == SESSION_NONE ? NULL : &t->session[at];
+}
+
+/* The end of a token is its authentication tag: ours are as good as random. */
+static uint32_t *
+token_bucket(const struct session_table *t, const char *token)
+{
+	size_t n = strlen(token);
+	uint32_t h = 0;
+
+	for (size_t i = n > 8 ? n - 8 : 0; i < n; i++)
+		h = h * 67 + (uint8_t)token[i];
+	return &t->by_token[h & (t->n_buckets - 1)];
+}
+
+static void
+token_note(struct session_table *t, struct session *s, const char *token)
+{
+	snprintf(s->token, sizeof(s->token), "%s", token);
+	*token_bucket(t, token) = s->slot;
+}
+
+/* The session whose token, byte for byte, this is: what keys would say of it is
+ * known. NULL says nothing; then keys is asked. */
+static struct session *
+session_by_token(struct session_table *t, const char *token)
+{
+	struct session *s = session_at(t, *token_bucket(t, token));
+	size_t n = strlen(token);
+
+	return s != NULL && n > 0 && strlen(s->token) == n &&
+	                       CRYPTO_memcmp(s->token, token, n) == 0
+	               ? s
+	               : NULL;
 }
 
 static struct session *
@@ -416,6 +450,16 @@ session_make(struct session_table *t, const struct claims *c, uint32_t wanted_sl
 	return 0;
 }
 
+/* A session that began before we knew it: its end tells its whole length. */
+static void
+connected_since(struct session *s, uint64_t wall_s, struct now now)
+{
+	uint64_t ago_ms = now.wall_ms > wall_s * 1000 ? now.wall_ms - wall_s * 1000 : 0;
+
+	s->wall_connected_s = wall_s;
+	s->connected_ms = now.mono_ms > ago_ms ? now.mono_ms - ago_ms : 0;
+}
+
 /* Nothing of it stays but its generation. */
 static void
 session_forget(struct session_table *t, struct session *s)
@@ -610,7 +654,7 @@ ask_take(struct session_table *t, uint32_t id)
 static void
 ask_free(struct ask *a)
 {
-	OPENSSL_cleanse(a, sizeof(*a));
+	explicit_bzero(a, sizeof(*a));
 	free(a);
 }
 
@@ -664,21 +708,91 @@ session_places(const struct session_table *t, struct now now)
 	return places(t, NULL, now);
 }
 
-/* Why this login cannot become a session, or NULL. */
+/* By the name that the client gives its device; openconnect gives none, there the
+ * outer address has to do. */
+static bool
+is_same_device(const struct session *s, const struct ipc_login_proven *m)
+{
+	if (s->claims.platform != m->platform)
+		return false;
+	if (m->device[0] != '\0' || s->claims.device[0] != '\0')
+		return strcmp(s->claims.device, m->device) == 0;
+	return m->source.family != 0 && ip_same_host(&s->source, &m->source);
+}
+
+/* The user's oldest session that holds a place, perhaps only of the same device. */
+static struct session *
+oldest_of(struct session_table *t, const struct ipc_login_proven *m, bool same_device,
+          struct now now)
+{
+	struct session *oldest = NULL;
+
+	for (uint32_t i = 0; i < t->n_slots; i++) {
+		struct session *s = &t->session[i];
+		if (!has_place(s, now) || strcmp(s->claims.user, m->user) != 0)
+			continue;
+		if (same_device && !is_same_device(s, m))
+			continue;
+		if (oldest == NULL || s->connected_ms < oldest->connected_ms)
+			oldest = s;
+	}
+	return oldest;
+}
+
+static void
+displace(struct session_table *t, struct session *s, struct now now)
+{
+	char text[100];
+
+	snprintf(text, sizeof(text),
+	         "Your account connected from another device; the limit is %u session%s",
+	         t->config->user_sessions, t->config->user_sessions == 1 ? "" : "s");
+	session_end(t, s, "displaced_limit", text, now);
+}
+
+/* Makes room for one more session of this user, if the policy gives it. Who has
+ * proven the password may displace what is there: it is the same person. */
+static bool
+user_makes_room(struct session_table *t, const struct ipc_login_proven *m,
+                struct now now)
+{
+	const struct config *c = t->config;
+	bool by_device = c->user_sessions_policy == DISPLACE_DEVICE;
+	unsigned n = c->user_sessions > 0 ? places(t, m->user, now) : 0;
+
+	if (c->user_sessions == 0 || n < c->user_sessions)
+		return true;
+	if (c->user_sessions_policy == DISPLACE_NONE)
+		return false;
+	/* A lowered limit is not brought about by a login of one device. */
+	for (; n >= c->user_sessions; n--) {
+		struct session *s = oldest_of(t, m, by_device, now);
+		if (s == NULL)
+			return false;
+		displace(t, s, now);
+		if (by_device)
+			return true;
+	}
+	return true;
+}
+
+/* Why this login cannot become a session, or NULL. May end sessions of the same
+ * user. */
 static const char *
-limit_reached(const struct session_table *t, const char *user, struct now now)
+limit_reached(struct session_table *t, const struct ipc_login_proven *m, struct now now)
 {
 	const struct config *c = t->config;
 
 	if (!c->enabled)
 		return "This service is disabled.";
+	/* First: what this frees is a place of the gateway, too. */
+	if (!user_makes_room(t, m, now))
+		return "You have too many sessions. Disconnect one and try again.";
 	/* Old PENDING ones do not count, but looking at each session is only
 	 * needed when the cheap count says the gateway is full. */
 	if (t->count[SESSION_CONNECTED] + t->count[SESSION_PENDING] >= c->session_limit &&
 	    places(t, NULL, now) >= c->session_limit)
 		return "The session limit of this gateway is reached. Try again later.";
-	if (c->user_sessions > 0 && places(t, user, now) >= c->user_sessions)
-		return "You have too many sessions. Disconnect one and try again.";
 	return NULL;
 }
 
@@ -764,7 +878,7 @@ void
 session_login(struct session_table *t, const struct ipc_login_proven *m, struct now now)
 {
 	static const char busy[] = "The gateway is busy. Try again.";
-	const char *why = limit_reached(t, m->user, now);
+	const char *why = limit_reached(t, m, now);
 	struct session *s;
 	struct ipc_token_seal seal;
 	size_t n;
@@ -810,6 +924,7 @@ session_sealed(struct session_table *t, const struct ipc_token_sealed *m, struct
 		return;
 	struct session *s = session_named(t, a->slot, a->gen);
 	if (a->kind == ASK_SEAL && s != NULL && !m->is_bad) {
+		token_note(t, s, m->token);
 		issue(t, a->worker, a->m.login.id, TOKEN_OK, "", m->token, s->claims.sid);
 	} else if (a->kind == ASK_SEAL) {
 		issue(t, a->worker, a->m.login.id, TOKEN_REFUSED,
@@ -896,6 +1011,7 @@ grant(struct session_table *t, struct session *s, unsigned w,
 		                          : 0,
 		.idle_timeout_s = t->config->idle_timeout_s,
 		.is_reconnect = is_reconnect,
+		.platform = c->platform,
 	};
 
 	if (m->wants4)
@@ -914,7 +1030,6 @@ grant(struct session_table *t, struct session *s, unsigned w,
  * messages that carry it have the same fields. */
 #define NOTE_TUNNEL(s, m)                                                                \
 	do {                                                                             \
-		memcpy((s)->token, (m)->token, sizeof((s)->token));                      \
 		memcpy((s)->hostname, (m)->hostname, sizeof((s)->hostname));             \
 		memcpy((s)->agent, (m)->agent, sizeof((s)->agent));                      \
 		memcpy((s)->tls_cipher, (m)->tls_cipher, sizeof((s)->tls_cipher));       \
@@ -940,6 +1055,7 @@ admit(struct session_table *t, struct session *s, unsigned w,
 	drop_dtls(t, s);
 	dtls_unlink(t, s);
 	NOTE_TUNNEL(s, m);
+	token_note(t, s, m->token);
 	/* A new id at each grant makes the client start DTLS over at once. */
 	random_bytes(s->dtls_id, sizeof(s->dtls_id));
 	if (has_dtls_id(s))
@@ -957,10 +1073,9 @@ admit(struct session_table *t, struct session *s, unsigned w,
 }
 
 static void
-opened_tunnel(struct session_table *t, const struct ask *a, const struct claims *c,
-              struct now now)
+opened_tunnel(struct session_table *t, unsigned w, const struct ipc_tunnel_ask *m,
+              const struct claims *c, struct now now)
 {
-	const struct ipc_tunnel_ask *m = &a->m.tunnel;
 	struct session *s = NULL;
 	const char *why = "bad_seal";
 	enum token_verdict v = c == NULL ? TOKEN_REFUSED : judge(t, c, now, &s, &why);
@@ -973,23 +1088,29 @@ opened_tunnel(struct session_table *t, const struct ask *a, const struct claims 
 			why = "slots";
 		} else {
 			s->has_connected = true; /* elsewhere, or before we forgot */
-			s->wall_connected_s = now.wall_ms / 1000;
+			connected_since(s, c->wall_login_s, now);
 		}
 	}
 	if (v != TOKEN_OK) {
 		event_refused(t, c, &m->source, m->agent, why);
-		grant_refuse(t, a->worker, m->id, v, why);
+		grant_refuse(t, w, m->id, v, why);
 		return;
 	}
-	admit(t, s, a->worker, m, is_new, now);
+	admit(t, s, w, m, is_new, now);
 }
 
 void
 session_ask(struct session_table *t, unsigned w, const struct ipc_tunnel_ask *m,
             struct now now)
 {
-	struct ask *a = ask_new(t, ASK_TUNNEL, w, now);
+	const struct session *s = session_by_token(t, m->token);
+	struct ask *a = NULL;
 
+	if (s != NULL) {
+		opened_tunnel(t, w, m, &s->claims, now);
+		return;
+	}
+	a = ask_new(t, ASK_TUNNEL, w, now);
 	if (a == NULL) {
 		grant_refuse(t, w, m->id, TOKEN_LATER, "busy");
 		return;
@@ -1095,6 +1216,7 @@ adopt(struct session_table *t, struct session *s, unsigned w,
 	if (m->has_tls || !s->has_tls) {
 		dtls_unlink(t, s);
 		NOTE_TUNNEL(s, m);
+		token_note(t, s, m->token);
 		memcpy(s->dtls_id, m->dtls_id, sizeof(s->dtls_id));
 		if (has_dtls_id(s))
 			dtls_link(t, s);
@@ -1139,7 +1261,7 @@ opened_report(struct session_table *t, const struct ask *a, const struct claims 
 		}
 		s->gen = m->gen;
 		s->has_connected = true;
-		s->wall_connected_s = c->wall_login_s;
+		connected_since(s, c->wall_login_s, now);
 	}
 	if ((s = move_slot(t, s, m->slot, m->gen)) == NULL) {
 		/* Its name is taken; the client comes back by token. */
@@ -1174,7 +1296,7 @@ session_opened(struct session_table *t, const struct ipc_token_opened *m, struct
 	if (!m->is_bad && claims_decode(span_of(m->claims.p, m->claims.n), &claims) == 0)
 		c = &claims;
 	switch (a->kind) {
-	case ASK_TUNNEL: opened_tunnel(t, a, c, now); break;
+	case ASK_TUNNEL: opened_tunnel(t, a->worker, &a->m.tunnel, c, now); break;
 	case ASK_CHECK: opened_check(t, a, c, now); break;
 	case ASK_REPORT: opened_report(t, a, c, now); break;
 	case ASK_SEAL: break; /* keys answered the wrong question: the tick ends it */
@@ -1581,12 +1703,8 @@ on_lease_put(void *arg, const struct lease *l)
 	if (s->slot == l->slot)
 		s->gen = l->gen;
 	s->has_connected = l->has_connected;
-	s->wall_connected_s = l->wall_connected_s;
-	uint64_t ago_ms = r->now.wall_ms > l->wall_connected_s * 1000
-	                          ? r->now.wall_ms - l->wall_connected_s * 1000
-	                          : 0;
 	if (l->has_connected)
-		s->connected_ms = r->now.mono_ms > ago_ms ? r->now.mono_ms - ago_ms : 0;
+		connected_since(s, l->wall_connected_s, r->now);
 	s->source = l->source;
 	memcpy(s->agent, l->agent, sizeof(s->agent));
 	memcpy(s->hostname, l->hostname, sizeof(s->hostname));
@@ -1610,7 +1728,9 @@ make_arrays(struct session_table *t, unsigned slots)
 	t->session = calloc(slots, sizeof(*t->session));
 	t->by_sid = malloc(t->n_buckets * sizeof(*t->by_sid));
 	t->by_dtls = malloc(t->n_buckets * sizeof(*t->by_dtls));
-	if (t->session == NULL || t->by_sid == NULL || t->by_dtls == NULL)
+	t->by_token = calloc(t->n_buckets, sizeof(*t->by_token));
+	if (t->session == NULL || t->by_sid == NULL || t->by_dtls == NULL ||
+	    t->by_token == NULL)
 		return E_NOMEM;
 	memset(t->by_sid, 0xff, t->n_buckets * sizeof(*t->by_sid));
 	memset(t->by_dtls, 0xff, t->n_buckets * sizeof(*t->by_dtls));
@@ -1672,6 +1792,7 @@ session_table_free(struct session_table *t)
 	free(t->session);
 	free(t->by_sid);
 	free(t->by_dtls);
+	free(t->by_token);
 	free(t);
 }
 

@@ -384,7 +384,19 @@ HANDLER(event)
 		struct desk *d = arg;                                                    \
 		function(d->table, __VA_ARGS__);                                         \
 	}
-PASS(login_proven, session_login, &m->login_proven, now_of(d))
+
+/* A proof is the event as well: auth need not say it twice. */
+HANDLER(login_proven)
+{
+	struct desk *d = arg;
+	const struct ipc_login_proven *p = &m->login_proven;
+	struct event e = { .what = EV_AUTH_SUCCESS, .attempt = p->attempt,
+		           .user = p->user, .source = p->source };
+
+	event_out(d, &e);
+	session_login(d->table, p, now_of(d));
+}
+
 PASS(token_sealed, session_sealed, &m->token_sealed, now_of(d))
 PASS(token_opened, session_opened, &m->token_opened, now_of(d))
 PASS(tunnel_ask, session_ask, from->index, &m->tunnel_ask, now_of(d))
@@ -514,6 +526,7 @@ session_main(const struct child *c)
 	umask(077);
 	if ((rc = proc_confine(c->root, c->uid, c->gid, false)) < 0) {
 		log_err(0, "cannot give up privileges: %s", err_text(rc));
+		free(d);
 		return EX_OSERR;
 	}
 	d->child = c;
@@ -528,6 +541,7 @@ session_main(const struct child *c)
 	d->dir_fd = open(c->root[0] != '\0' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (d->dir_fd < 0 || uv_loop_init(&d->loop) < 0) {
 		log_err(0, "cannot start: %s", err_text(-errno));
+		free(d);
 		return EX_OSERR;
 	}
 	for (unsigned i = 0; i < c->n_peer; i++)

@@ -91,16 +91,22 @@ watch(struct conn *c, int events)
 		uv_poll_start(&c->poll, events, on_ready);
 }
 
-/* Reading stops while someone is being asked, so that a stranger cannot fill
- * our memory meanwhile. */
+/* While someone is being asked, nothing is read, so that a stranger cannot fill
+ * our memory meanwhile. But who does not speak then, which is everybody well
+ * behaved, need not be watched differently: that would cost four system calls
+ * per question. What waits to be written goes out in this turn of the loop; it
+ * is watched only if that did not do. */
 static void
 rewatch(struct conn *c)
 {
-	int events = c->state == CONN_WAIT ? 0 : UV_READABLE;
+	int events;
 
-	if (c->out != NULL)
+	if (c->state != CONN_WAIT)
+		c->is_held = false;
+	events = c->is_held ? 0 : UV_READABLE;
+	if (c->out != NULL && c->blocked_ms != 0)
 		events |= UV_WRITABLE;
-	if (c->state == CONN_WAIT && events == 0)
+	if (events == 0)
 		events = UV_DISCONNECT;
 	watch(c, events);
 }
@@ -141,6 +147,19 @@ mark_dirty(struct conn *c)
 	c->is_dirty = true;
 	c->next_dirty = c->w->dirty;
 	c->w->dirty = c;
+}
+
+static void
+unmark_dirty(struct conn *c)
+{
+	struct conn **at = &c->w->dirty;
+
+	if (!c->is_dirty)
+		return;
+	while (*at != c)
+		at = &(*at)->next_dirty;
+	*at = c->next_dirty;
+	c->is_dirty = false;
 }
 
 int
@@ -243,8 +262,9 @@ on_closed(uv_handle_t *h)
 	struct worker *w = c->w;
 
 	close(c->fd);
-	/* The dirty list never holds a closed connection over an iteration:
-	 * worker_flush ran since. */
+	/* libuv closes at the end of the turn in which it was asked, before the
+	 * next flush: what was marked in this turn is still in the list. */
+	unmark_dirty(c);
 	w->conn[c->id & 0xffff] = NULL;
 	w->n_conn--;
 	free(c);
@@ -516,8 +536,14 @@ on_ready(uv_poll_t *poll, int status, int events)
 	}
 	if (events & UV_WRITABLE)
 		conn_flush(c);
-	if ((events & UV_READABLE) && c->state != CONN_CLOSED)
+	if (!(events & UV_READABLE) || c->state == CONN_CLOSED)
+		return;
+	if (c->state == CONN_WAIT) {
+		c->is_held = true;
+		rewatch(c);
+	} else {
 		on_readable(c);
+	}
 }
 
 void

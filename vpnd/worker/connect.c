@@ -189,7 +189,7 @@ connect_req_parse(struct connect_req *c, const struct http_req *req)
 void
 connect_req_wipe(struct connect_req *c)
 {
-	OPENSSL_cleanse(c, sizeof(*c));
+	explicit_bzero(c, sizeof(*c));
 }
 
 unsigned

@@ -100,9 +100,9 @@ struct dtls;
 /* secret: DTLS_RESUME 48 bytes of master secret and the suite given to the client;
  * DTLS_PSK 32 bytes, suite 0. Copied, and wiped when the handshake is done.
  * mtu: bytes of UDP payload. E_INVAL: suite or length do not fit the mode. */
-int dtls_new(struct dtls **out, struct dtls_ctx *, enum dtls_mode, uint16_t suite,
-	     const uint8_t id[DTLS_ID], struct span secret, dtls_send *, void *arg,
-	     size_t mtu);
+int dtls_new(struct dtls **out, struct dtls_ctx *ctx, enum dtls_mode mode,
+	     uint16_t suite, const uint8_t id[DTLS_ID], struct span secret,
+	     dtls_send *send, void *arg, size_t mtu);
 
 /* Feed one datagram, the hello first; after the handshake one datagram or one
  * record of type CCS or handshake. 0: done, E_AGAIN: wait for more, E_TLS: dead.

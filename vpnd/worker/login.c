@@ -57,7 +57,7 @@ login_free(struct login *l)
 	http_req_free(l->req);
 	connect_req_wipe(&l->connect);
 	if (l->ask != NULL)
-		OPENSSL_cleanse(l->ask, sizeof(*l->ask));
+		explicit_bzero(l->ask, sizeof(*l->ask));
 	free(l->ask);
 	free(l);
 }
@@ -226,7 +226,8 @@ ask_step(struct conn *c, const struct auth_doc *doc)
 	struct span agent, cookie;
 
 	fill_group(doc, l->req, m.group);
-	l->has_group_in_url = (doc == NULL || doc->group_select == NULL) && m.group[0] != '\0';
+	l->has_group_in_url =
+		(doc == NULL || doc->group_select == NULL) && m.group[0] != '\0';
 	settle_group(c->w->cfg, m.group);
 	m.is_first = doc == NULL || doc->type == AUTH_DOC_INIT;
 	http_req_header(l->req, "User-Agent", &agent);
@@ -234,11 +235,11 @@ ask_step(struct conn *c, const struct auth_doc *doc)
 	m.platform = auth_platform_of(l->req, doc ? doc->device_id : NULL);
 	if (doc != NULL) {
 		copy_text(m.device, sizeof(m.device),
-			  doc->computer_name ? doc->computer_name : doc->device_id);
+			  doc->computer_name ? doc->computer_name : doc->unique_id);
 		copy_text(m.user, sizeof(m.user), auth_doc_field(doc, "username"));
 		copy_text(m.secret, sizeof(m.secret), field_of(doc, secrets));
 	}
-	if (!m.is_first && doc->auth_state != NULL)
+	if (doc != NULL && !m.is_first && doc->auth_state != NULL)
 		cookie = span_str(doc->auth_state);
 	else if (m.is_first || !http_req_cookie(l->req, "webvpncontext", &cookie))
 		cookie = (struct span){ 0 };
@@ -248,7 +249,7 @@ ask_step(struct conn *c, const struct auth_doc *doc)
 		m.state.n = (uint32_t)cookie.n;
 	}
 	peer_send(&c->w->auth, IPC_login_step, &m);
-	OPENSSL_cleanse(&m, sizeof(m));
+	explicit_bzero(&m, sizeof(m));
 	wait_for(c, ASKED_STEP);
 }
 
@@ -325,7 +326,8 @@ login_on_ask(struct conn *c, const struct ipc_login_ask *m)
 		}
 		f.option = option;
 		/* One group needs no list: it would only cost a round trip. */
-		f.n_option = cfg->n_group > 1 && !l->has_group_in_url ? cfg->n_group : 0;
+		f.n_option =
+			cfg->n_group > 1 && !l->has_group_in_url ? cfg->n_group : 0;
 	} else {
 		f.id = "challenge";
 		f.input[f.n_input++] =
@@ -374,7 +376,7 @@ login_on_token(struct conn *c, const struct ipc_token_issued *m)
 		answer_status(c, 500);
 	else
 		answer_xml(c, wr_span(&body), wr_span(&cookies), keep_alive(c));
-	OPENSSL_cleanse(extra, sizeof(extra));
+	explicit_bzero(extra, sizeof(extra));
 	conn_resume(c);
 }
 
@@ -520,12 +522,31 @@ has_local_lan(const struct config *cfg)
 	return false;
 }
 
+/* The one line that Cisco's clients read domains from. Parsed names have no sign
+ * that XML would mind. */
+static const char *
+dynamic_xml(const struct config *cfg, char *buf, size_t cap)
+{
+	const char *word = cfg->dynamic == DYNAMIC_INCLUDE ? "include" : "exclude";
+
+	snprintf(buf, cap,
+		 "<?xml version=\"1.0\" encoding=\"UTF-8\"?><config-auth "
+		 "client=\"vpn\" type=\"complete\" aggregate-auth-version=\"2\">"
+		 "<config client=\"vpn\" type=\"private\"><opaque "
+		 "is-for=\"vpn-client\"><custom-attr><dynamic-split-%s-domains>"
+		 "<![CDATA[%s]]></dynamic-split-%s-domains></custom-attr></opaque>"
+		 "</config></config-auth>",
+		 word, cfg->domains, word);
+	return buf;
+}
+
 static void
 write_parameters(struct conn *c, struct wr *w, const struct ipc_tunnel_grant *m)
 {
 	const struct config *cfg = c->w->cfg;
 	const struct connect_req *q = &c->login->connect;
 	const char *suffix = cfg->suffix;
+	char xml[CONFIG_DOMAINS_TEXT + 512];
 	struct connect_answer a = {
 		.server_name = SERVER_NAME,
 		.hostname = q->hostname[0] ? q->hostname : NULL,
@@ -559,20 +580,36 @@ write_parameters(struct conn *c, struct wr *w, const struct ipc_tunnel_grant *m)
 		.banner = cfg->banner[0] ? cfg->banner : NULL,
 		.cipher = q->cipher,
 		.dtls_port = c->local.port,
+		/* A name may move to another address, another uplink's, say. */
+		.dyndns = cfg->hostname[0] != '\0',
 	};
 
-	/* The suffix resolves inside only when routing is split by inclusion. */
-	if (cfg->routing == ROUTING_INCLUDE && suffix[0] != '\0') {
+	if (cfg->dynamic != DYNAMIC_OFF &&
+	    (q->platform == PLATFORM_WIN || q->platform == PLATFORM_MAC)) {
+		a.post_auth_xml = dynamic_xml(cfg, xml, sizeof(xml));
+		/* "Only these domains" has no meaning in a full tunnel: with no
+		 * destination of ours the answer names the client's own address. */
+		if (cfg->dynamic == DYNAMIC_INCLUDE && cfg->routing == ROUTING_FULL) {
+			a.routing = ROUTING_INCLUDE;
+			a.n_route = 0;
+		}
+	}
+	/* The suffix resolves inside only when routing is split by inclusion, and
+	 * then it would limit what tunnel_all_dns wants whole. */
+	if (a.routing == ROUTING_INCLUDE && suffix[0] != '\0' && !cfg->tunnel_all_dns) {
 		a.split_dns = &suffix;
 		a.n_split_dns = 1;
 	}
 	if (cfg->routing == ROUTING_EXCLUDE && q->platform == PLATFORM_ANDROID) {
-		/* R116: this client takes no excludes; a full tunnel is the safe side. */
+		/* R116: this client takes no excludes; a full tunnel is the safe side.
+		 */
 		a.routing = ROUTING_FULL;
 		a.n_route = 0;
 		a.local_lan = false;
-		worker_event(c->w, EV_OPTION_IGNORED, &c->source, m->user,
-		             "addressing.routing", "android: exclude is not supported");
+		if (!m->is_reconnect)
+			worker_event(c->w, EV_OPTION_IGNORED, &c->source, m->user,
+				     "addressing.routing",
+				     "android: exclude is not supported");
 	}
 	memcpy(a.dtls_id, m->dtls_id, CONNECT_DTLS_ID);
 	connect_write_answer(w, &a);
@@ -620,6 +657,11 @@ login_on_grant(struct conn *c, const struct ipc_tunnel_grant *m)
 
 	if (c->state != CONN_WAIT || l->asked != ASKED_TUNNEL)
 		return;
+	/* Computers name their platform at the login only. */
+	if (m->platform != PLATFORM_UNKNOWN) {
+		l->connect.platform = (enum auth_platform)m->platform;
+		l->connect.is_mobile |= auth_platform_is_mobile(l->connect.platform);
+	}
 	if (m->verdict == TOKEN_REFUSED) {
 		connect_write_401(&w);
 		answer(c, &w, false);

@@ -59,7 +59,7 @@ tunnel_free(struct worker *w, struct tunnel *t)
 	forget_address(w, t, &t->addr4);
 	forget_address(w, t, &t->addr6);
 	w->tunnel[t->slot] = NULL;
-	OPENSSL_cleanse(t->report, sizeof(*t->report));
+	explicit_bzero(t->report, sizeof(*t->report));
 	free(t->report);
 	free(t->user);
 	free(t);

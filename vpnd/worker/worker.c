@@ -188,6 +188,19 @@ on_cert(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 		log_debug(0, "certificate generation %u", m->cert.generation);
 }
 
+/* Packets may wait in the device from before: not one is read until there are
+ * tables to find its session in. */
+static void
+start_downlink(struct worker *w)
+{
+	if (w->tun < 0 || w->by_inner == NULL)
+		return;
+	if (uv_poll_init(&w->loop, &w->poll_tun, w->tun) < 0)
+		log_fatal("TUN device cannot be watched");
+	w->poll_tun.data = w;
+	uv_poll_start(&w->poll_tun, UV_READABLE, on_tun);
+}
+
 static void
 on_tun_fd(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 {
@@ -199,10 +212,7 @@ on_tun_fd(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 	w->has_vnet = m->tun.has_vnet;
 	if (uplink_init(w, m->tun.kinds) < 0)
 		log_fatal("no memory");
-	if (uv_poll_init(&w->loop, &w->poll_tun, w->tun) < 0)
-		log_fatal("TUN device cannot be watched");
-	w->poll_tun.data = w;
-	uv_poll_start(&w->poll_tun, UV_READABLE, on_tun);
+	start_downlink(w);
 }
 
 static void
@@ -217,11 +227,12 @@ on_counters(void *arg, struct peer *from, const union ipc_body *m, const int *fd
 	w->counters = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
 	close(fds[0]);
 	w->slots = m->counters.slots;
-	w->tunnel = calloc(w->slots, sizeof(*w->tunnel));
+	w->tunnel = calloc(w->slots, sizeof(struct tunnel *));
 	if (w->counters == MAP_FAILED || w->tunnel == NULL ||
 	    RAND_bytes(seed, sizeof(seed)) != 1 ||
 	    map_new(&w->by_inner, 16, (size_t)w->slots * 2, seed) < 0)
 		log_fatal("no memory for %u sessions", w->slots);
+	start_downlink(w);
 }
 
 static void

@@ -85,6 +85,7 @@ struct conn {
 	size_t pend_n;
 	struct out *out; /* first piece; NULL: nothing waits */
 	bool is_dirty;   /* in the worker's list of things to flush */
+	bool is_held;    /* spoke while we asked: not read until the answer is there */
 	struct conn *next_dirty;
 	struct conn *prev, *next; /* strangers, oldest first */
 	bool is_stranger;

@@ -87,7 +87,7 @@ wiping_free(void *p)
 	if (p == NULL)
 		return;
 	union block *b = (union block *)p - 1;
-	OPENSSL_cleanse(p, b->n);
+	explicit_bzero(p, b->n);
 	free(b);
 }
 
@@ -335,7 +335,7 @@ parse_xml(struct auth_doc *d, struct span body)
 		rc = 0;
 	XML_ParserFree(r->parser);
 free_reader:
-	OPENSSL_cleanse(r, sizeof(*r));
+	explicit_bzero(r, sizeof(*r));
 	free(r);
 	return rc;
 }
@@ -461,7 +461,7 @@ auth_doc_free(struct auth_doc *d)
 {
 	if (d == NULL)
 		return;
-	OPENSSL_cleanse(d, sizeof(*d));
+	explicit_bzero(d, sizeof(*d));
 	free(d);
 }
 
