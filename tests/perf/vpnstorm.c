@@ -153,7 +153,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: vpnstorm ADDRESS PORT USER PASSWORD COUNT\n");
 		return 2;
 	}
-	target_open(&target, argv);
+	target_open(&target, argv - 1); /* it expects a word in front */
 	n_clients = (unsigned)atoi(argv[5]);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK);
