@@ -83,4 +83,11 @@ int draft_check(struct ctl *c, struct args *a);
 int draft_explain(struct ctl *c, struct args *a);
 int draft_diff(struct ctl *c, struct args *a);
 
+/* pair.c: the configuration that both nodes run. */
+int pair_config_apply(struct ctl *c, struct args *a);
+int pair_config_confirm(struct ctl *c, struct args *a);
+int pair_config_history(struct ctl *c, struct args *a);
+int pair_config_rollback(struct ctl *c, struct args *a);
+int pair_config_hash(struct ctl *c, struct args *a);
+
 #endif

@@ -28,6 +28,7 @@ static struct lab {
 	char reason[EVENTS][64];
 	struct event usage;
 	uint32_t next_id;
+	unsigned told_revoked, told_up, told_down; /* to the other node */
 	const char *device; /* of the next logins; NULL: none */
 } lab;
 
@@ -83,16 +84,33 @@ lab_event(void *arg, const struct event *e)
 }
 
 static void
+lab_revoked(void *arg, const uint8_t sid[IPC_SID], uint64_t wall_expiry_s)
+{
+	lab.told_revoked++;
+}
+
+static void
+lab_tunnel(void *arg, const struct session *s, bool is_up)
+{
+	lab.told_up += is_up;
+	lab.told_down += !is_up;
+}
+
+static void
 lab_forget(void)
 {
 	memset(lab.sent, 0, sizeof(lab.sent));
 	memset(lab.events, 0, sizeof(lab.events));
+	lab.told_revoked = lab.told_up = lab.told_down = 0;
 }
 
 static void
 lab_start(void)
 {
-	static const struct session_out out = { .send = lab_send, .event = lab_event };
+	static const struct session_out out = { .send = lab_send,
+		                            .event = lab_event,
+		                            .revoked = lab_revoked,
+		                            .tunnel = lab_tunnel };
 
 	is_int(session_table_new(&lab.t, &lab.config,
 	                         session_slots(lab.config.session_limit), lab.dir, &out,

@@ -20,6 +20,7 @@
 #include "vpnd/auth/backoff.h"
 #include "vpnd/auth/login.h"
 #include "vpnd/auth/password.h"
+#include "vpnd/auth/replica.h"
 #include "vpnd/auth/users.h"
 
 #include <fcntl.h>
@@ -35,6 +36,8 @@ enum {
 	HASHES_MAX = 64,   /* waiting for the pool or in it */
 	DELAYED_MAX = 256, /* answers held back */
 	ATTEMPTS_DEFAULT = 3,
+	CHANGES_MAX = 64, /* of users, waiting for the store */
+	RETRIES_MAX = 5,  /* of one, when others change users too */
 };
 
 enum method { METHOD_LOCAL = 1, METHOD_LOCAL_TOTP = 2 };
@@ -50,10 +53,23 @@ struct auth {
 	struct config *config;
 	struct users users;
 	bool has_users; /* false: the file is damaged and must not be replaced */
+	struct replica *replica;
+	struct replica_host replica_host;
+	struct change *first_change, *last_change;
+	unsigned changes;
 	struct backoff *backoff;
 	unsigned hashes, delayed;
 	uint8_t seal_key[SEAL_KEY];
 	uint8_t decoy_key[16];
+};
+
+/* A change on its way through the store: one at a time, in order. */
+struct change {
+	struct auth *a;
+	struct change *next;
+	struct ipc_user_put m;
+	struct users table; /* as it will be */
+	unsigned tries;
 };
 
 enum verdict { PROVEN, MORE, WRONG };
@@ -513,13 +529,257 @@ put_user(struct auth *a, const struct ipc_user_put *m, char *why, size_t why_n)
 	}
 	users_free(&a->users);
 	a->users = next;
+	replica_changed_alone(a->replica);
 	return 0;
+}
+
+/* -- users of a pair -------------------------------------------------------- */
+
+static int
+users_text(void *arg, char **text, size_t *n)
+{
+	struct auth *a = arg;
+
+	return a->has_users ? users_write(&a->users, text, n) : E_INVAL;
+}
+
+/* What the other node changed ends sessions here as it did there. */
+static void
+tell_change(struct auth *a, const char *user, const char *reason, const char *text)
+{
+	struct ipc_event e = { .what = EV_USER_CHANGED };
+
+	snprintf(e.user, sizeof(e.user), "%s", user);
+	snprintf(e.reason, sizeof(e.reason), "%s", reason);
+	snprintf(e.text, sizeof(e.text), "%s", text);
+	peer_send(&a->session, IPC_event, &e);
+}
+
+static void
+compare_users(struct auth *a, const struct users *next)
+{
+	for (size_t i = 0; i < a->users.n; i++) {
+		const struct user *was = &a->users.u[i],
+				  *is = users_find(next, was->name);
+		if (is == NULL || (was->is_authorised && !is->is_authorised))
+			tell_change(a, was->name, "user_disabled",
+				    "Your account is disabled");
+		else if (strcmp(was->hash, is->hash) != 0)
+			tell_change(a, was->name, "password_changed",
+				    "Your password was changed");
+	}
+}
+
+/* A code that was used stays used. */
+static void
+keep_used(struct users *next, const struct users *was)
+{
+	for (size_t i = 0; i < next->n; i++) {
+		const struct user *old = users_find(was, next->u[i].name);
+		if (old != NULL && strcmp(old->totp, next->u[i].totp) == 0)
+			next->u[i].totp_used = old->totp_used;
+	}
+}
+
+static void
+take_table(struct auth *a, struct users *next)
+{
+	int rc = save_users(next);
+
+	/* The store has it: without the file only a start without hasync suffers. */
+	if (rc < 0)
+		log_err(0, "auth: the users file cannot be written: %s", err_text(rc));
+	keep_used(next, &a->users);
+	users_free(&a->users);
+	a->users = *next;
+	*next = (struct users){ 0 };
+	a->has_users = true;
+}
+
+/* The store tells us what it took from us before it answers. */
+static bool
+is_own_change(const struct auth *a, struct span text)
+{
+	char *mine = NULL;
+	size_t n = 0;
+
+	if (a->first_change == NULL || a->first_change->table.u == NULL ||
+	    users_write(&a->first_change->table, &mine, &n) < 0)
+		return false;
+	bool is_own = span_eq(span_of(mine, n), text);
+	OPENSSL_cleanse(mine, n);
+	free(mine);
+	return is_own;
+}
+
+static void
+adopt_users(void *arg, struct span text)
+{
+	struct auth *a = arg;
+	struct users next = { 0 };
+	unsigned line = 0;
+	char *mine = NULL;
+	size_t n = 0;
+	bool is_same = a->has_users && users_write(&a->users, &mine, &n) == 0 &&
+		       span_eq(span_of(mine, n), text);
+
+	if (mine != NULL)
+		OPENSSL_cleanse(mine, n);
+	free(mine);
+	if (is_same)
+		return;
+	int rc = users_read(&next, text, &line);
+	if (rc < 0) {
+		log_err(0, "auth: the pair's users cannot be used (line %u: %s); ours stay",
+			line, err_text(rc));
+		return;
+	}
+	if (!is_own_change(a, text))
+		compare_users(a, &next);
+	take_table(a, &next);
+	log_info(0, "users adopted n=%zu", a->users.n);
+}
+
+static const struct replica_host replica_calls = { NULL, users_text, adopt_users };
+
+static void change_next(struct auth *a);
+
+static void
+change_over(struct change *c, int rc, const char *text)
+{
+	struct auth *a = c->a;
+	struct ipc_user_done d = { .id = c->m.id, .is_bad = rc < 0 };
+
+	snprintf(d.text, sizeof(d.text), "%s", text);
+	if (rc == 0)
+		log_info(0, "user changed user=%s op=%u mask=%u", c->m.user, c->m.op,
+			 c->m.mask);
+	peer_send(&a->session, IPC_user_done, &d);
+	a->first_change = c->next;
+	if (a->first_change == NULL)
+		a->last_change = NULL;
+	a->changes--;
+	users_free(&c->table);
+	OPENSSL_cleanse(c, sizeof(*c));
+	free(c);
+	change_next(a);
+}
+
+static void
+on_stored(void *arg, int rc, unsigned copies, bool is_peer_away, bool is_news)
+{
+	struct auth *a = arg;
+	struct change *c = a->first_change;
+	char text[128];
+
+	if (c == NULL)
+		return;
+	if (rc == E_STALE && ++c->tries < RETRIES_MAX) {
+		users_free(&c->table);
+		change_next(a);
+		return;
+	}
+	if (rc == 0) {
+		if (is_news)
+			take_table(a, &c->table);
+		snprintf(text, sizeof(text), "durable on %u node%s%s", copies,
+			 copies == 1 ? "" : "s", is_peer_away ? ", the peer is away" : "");
+	} else {
+		snprintf(text, sizeof(text), "The store did not take it: %s.",
+			 rc == E_STALE ? "others change users at the same time"
+				       : err_text(rc));
+	}
+	change_over(c, rc, text);
+}
+
+/* Make the change on what we have now and offer it to the store. */
+static void
+change_next(struct auth *a)
+{
+	struct change *c = a->first_change;
+	char why[256] = "", *text = NULL;
+	size_t n = 0;
+
+	if (c == NULL)
+		return;
+	if (!replica_is_up(a->replica)) {
+		int alone = put_user(a, &c->m, why, sizeof(why));
+		change_over(c, alone, why);
+		return;
+	}
+	int rc = a->has_users ? users_copy(&c->table, &a->users) : E_INVAL;
+	if (rc == 0)
+		rc = users_apply(&c->table, &c->m, wall_now(), why, sizeof(why));
+	if (rc == 0)
+		rc = users_write(&c->table, &text, &n);
+	if (rc == 0)
+		rc = replica_put(a->replica, span_of(text, n), on_stored, a);
+	if (text != NULL)
+		OPENSSL_cleanse(text, n);
+	free(text);
+	/* The first upload of our users is under way: it takes us along. */
+	if (rc == E_AGAIN) {
+		snprintf(why, sizeof(why), "The store is busy. Try again.");
+	} else if (rc < 0 && why[0] == '\0') {
+		snprintf(why, sizeof(why), "The store did not take it: %s.", err_text(rc));
+	}
+	if (rc < 0)
+		change_over(c, rc, why);
+}
+
+/* False: it does not go through the store. */
+static bool
+change_begin(struct auth *a, const struct ipc_user_put *m)
+{
+	struct change *c;
+
+	if (!replica_is_up(a->replica) && a->first_change == NULL)
+		return false;
+	if (a->changes >= CHANGES_MAX || (c = calloc(1, sizeof(*c))) == NULL) {
+		struct ipc_user_done d = { .id = m->id, .is_bad = 1,
+					   .text = "Too many changes wait. Try again." };
+		peer_send(&a->session, IPC_user_done, &d);
+		return true;
+	}
+	c->a = a;
+	c->m = *m;
+	a->changes++;
+	if (a->last_change != NULL)
+		a->last_change->next = c;
+	else
+		a->first_change = c;
+	a->last_change = c;
+	if (a->first_change == c)
+		change_next(a);
+	return true;
+}
+
+static void
+on_cluster(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	struct auth *a = arg;
+
+	replica_connect(a->replica, fds[0]);
+}
+
+static void
+on_role(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	/* Passwords are judged on both nodes alike. */
 }
 
 static void
 on_user_put(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 {
 	struct ipc_user_done d = { .id = m->user_put.id };
+
+	if (change_begin(arg, &m->user_put)) {
+		OPENSSL_cleanse((void *)(uintptr_t)m->user_put.totp,
+				sizeof(m->user_put.totp));
+		OPENSSL_cleanse((void *)(uintptr_t)m->user_put.hash,
+				sizeof(m->user_put.hash));
+		return;
+	}
 	int rc = put_user(arg, &m->user_put, d.text, sizeof(d.text));
 
 	OPENSSL_cleanse((void *)(uintptr_t)m->user_put.totp, sizeof(m->user_put.totp));
@@ -628,6 +888,8 @@ static const peer_handler from_parent[IPC_TYPES] = {
 	[IPC_config]      = on_config,
 	[IPC_process_new] = on_process_new,
 	[IPC_stop]        = on_stop,
+	[IPC_cluster]     = on_cluster,
+	[IPC_role]        = on_role,
 };
 static const peer_handler from_session[IPC_TYPES] = {
 	[IPC_user_put]    = on_user_put,
@@ -669,6 +931,10 @@ auth_main(const struct child *c)
 	    RAND_priv_bytes(a->decoy_key, sizeof(a->decoy_key)) != 1)
 		log_fatal("auth: cannot start");
 	a->child = c;
+	a->replica_host = replica_calls;
+	a->replica_host.arg = a;
+	if ((rc = replica_new(&a->replica, &a->loop, &a->replica_host)) < 0)
+		log_fatal("auth: %s", err_text(rc));
 	/* OpenSSL reads its configuration while there still is a file system. */
 	(void)EVP_aes_256_gcm();
 	if ((rc = proc_confine(c->root, c->uid, c->gid, false)) < 0)

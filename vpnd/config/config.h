@@ -41,6 +41,7 @@ struct prefix6 {
 
 enum uplink_type { UPLINK_WIRED, UPLINK_CELLULAR };
 enum routing_mode { ROUTING_FULL, ROUTING_EXCLUDE, ROUTING_INCLUDE };
+enum node_role { NODE_SINGLE, NODE_PRIMARY, NODE_SPARE };
 enum dynamic_mode { DYNAMIC_OFF, DYNAMIC_INCLUDE, DYNAMIC_EXCLUDE };
 /* A user's login beyond user_sessions: refused; displaces the oldest session;
  * displaces that of the same device, else refused. */
@@ -74,6 +75,7 @@ struct config_group {
 struct config {
 	/* node.conf */
 	char node_name[64]; /* default: the host name */
+	enum node_role node_role; /* of a pair: which half of the pool is ours */
 	enum node_mode mode;
 	struct in_addr virtual4[CONFIG_VIRTUAL]; /* they move within a pair */
 	struct in6_addr virtual6[CONFIG_VIRTUAL];

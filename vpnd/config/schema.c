@@ -910,6 +910,8 @@ const struct option config_options[] = {
   IN(node_name), "Name of this node in events; empty: the host name." },
 { SECTION_NODE, "virtual_addresses", &type_virtual, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
   IN(virtual4), "Addresses that move between the nodes of a pair, those of the LAN too." },
+{ SECTION_NODE, "role", &type_word, 0, 0, "", "single", "single|primary|spare", EFFECT_RESTART, false,
+  IN(node_role), "Place in a pair: each of its nodes leases one half of the pool." },
 
 { SECTION_NODE, "mode", &type_word, 0, 0, "", "routed", "routed|passthrough", EFFECT_RESTART, false,
   IN(mode), "Routed: client addresses are hidden; passthrough: an upstream router knows the way to them." },
@@ -931,6 +933,7 @@ const size_t config_n_options = COUNT(config_options);
 _Static_assert(sizeof(enum tls_max) == sizeof(unsigned) &&
 		       sizeof(enum routing_mode) == sizeof(unsigned) &&
 		       sizeof(enum uplink_type) == sizeof(unsigned) &&
+		       sizeof(enum node_role) == sizeof(unsigned) &&
 		       sizeof(enum dynamic_mode) == sizeof(unsigned) &&
 		       sizeof(enum displace) == sizeof(unsigned) &&
 		       sizeof(enum node_mode) == sizeof(unsigned),

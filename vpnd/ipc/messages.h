@@ -80,6 +80,10 @@ enum tun_kind { TUN_TCP4 = 1, TUN_TCP6 = 2, TUN_UDP4 = 4, TUN_UDP6 = 8 };
 
 enum load_what { LOAD_CERT, LOAD_TOKEN_KEYS, LOAD_PAIR_KEY };
 
+/* CHECK: would a reload of this text succeed? Nothing changes. TAKE: write it to
+ * the configuration file, whole or not at all, and reload. */
+enum config_put { CONFIG_CHECK, CONFIG_TAKE };
+
 enum user_op { USER_CREATE, USER_UPDATE, USER_REMOVE };
 enum user_field { USER_HASH = 1, USER_AUTHORISED = 2, USER_TOTP = 4 };
 
@@ -175,7 +179,9 @@ enum event_what {
 	X(dtls_take, IPC_SESSION, IPC_WORKER, 0) \
 	/* the pair */ \
 	X(cluster, IPC_PARENT, IPC_ANY, 1) /* a connection to hasync */ \
-	X(role, IPC_PARENT, IPC_ANY, 0)
+	X(role, IPC_PARENT, IPC_ANY, 0) \
+	X(config_put, IPC_SESSION, IPC_PARENT, 1) /* tandem.conf's text, memfd */ \
+	X(config_put_done, IPC_PARENT, IPC_SESSION, 0)
 
 #define IPC_FIELDS_ready(F)          F(u32, pid, 0)
 #define IPC_FIELDS_ping(F)           F(u32, id, 0)
@@ -302,6 +308,11 @@ enum event_what {
 /* As hasync says it: is this node the active one, since which epoch; names of this
  * node and of its peer ("" = none configured); is the peer away. */
 #define IPC_FIELDS_role(F)           F(u8, is_active, 0) F(u64, epoch, 0) F(str, node, IPC_NAME_MAX) F(str, peer, IPC_NAME_MAX) F(u8, is_peer_away, 0)
+
+/* how: enum config_put. The answer comes once, for CONFIG_TAKE when the new
+ * configuration is loaded or refused; text: all findings, or why not. */
+#define IPC_FIELDS_config_put(F)     F(u32, id, 0) F(u8, how, 0)
+#define IPC_FIELDS_config_put_done(F) F(u32, id, 0) F(u8, is_bad, 0) F(var, text, 16384)
 
 #define IPC_DECL_u8(f, max)   uint8_t f;
 #define IPC_DECL_u16(f, max)  uint16_t f;

@@ -371,8 +371,8 @@ own_status(const struct control *c)
 {
 	const struct control_host *h = c->host;
 	const struct session_table *t = h->table;
-
-	return json_pack(
+	json_t *pair = h->pair_status != NULL ? h->pair_status(h->arg) : NULL;
+	json_t *o = json_pack(
 	        "{sb ss ss sb s{sI ss} s{si si si si si si} s{si si} si s{ss si ss}}", "ok", 1,
 	        "version",
 	        TANDEM_VERSION, "node", h->config->node_name, "enabled", h->config->enabled,
@@ -385,6 +385,10 @@ own_status(const struct control *c)
 	        "revoked", revoked_count(session_revoked(t)), "client_connection", "hostname",
 	        h->config->hostname, "port", h->config->port, "download_url",
 	        h->config->download_url);
+
+	if (pair != NULL)
+		json_object_set_new(o, "pair", pair);
+	return o;
 }
 
 static void
@@ -661,6 +665,20 @@ cmd_config_running(struct client *k, const json_t *q)
 	                    (json_int_t)h->generation, "hash", h->hash));
 }
 
+/* Everything about the pair: cluster.c knows. */
+static void
+cmd_pair(struct client *k, const json_t *q)
+{
+	const struct control_host *h = k->c->host;
+	struct pending *p =
+	        h->pair_ask != NULL ? pending_new(k, IPC_config_put) : NULL;
+
+	if (p != NULL)
+		h->pair_ask(h->arg, p->id, q);
+	else if (h->pair_ask == NULL)
+		refuse(k, "busy", "vpnd has just started, try again");
+}
+
 /* One row per option of one section. */
 static void
 put_settings(json_t *rows, const struct config *c, const struct option *o)
@@ -727,6 +745,9 @@ static const struct command {
 	{ "user_list", cmd_user_list },     { "user_put", cmd_user_put },
 	{ "user_remove", cmd_user_remove }, { "reload", cmd_reload },
 	{ "config_running", cmd_config_running },
+	{ "nodes", cmd_pair },              { "config_apply", cmd_pair },
+	{ "config_confirm", cmd_pair },     { "config_history", cmd_pair },
+	{ "config_rollback", cmd_pair },
 	{ "clients", cmd_clients },         { "settings", cmd_settings },
 };
 
@@ -853,6 +874,17 @@ control_user_row(struct control *c, const struct ipc_user_row *m)
 		return;
 	}
 	pending_done(p, json_pack("{sb sO}", "ok", 1, "users", p->rows));
+}
+
+void
+control_pair_done(struct control *c, uint32_t id, json_t *o)
+{
+	struct pending *p = pending_find(c, IPC_config_put, id);
+
+	if (p != NULL)
+		pending_done(p, o);
+	else
+		json_decref(o);
 }
 
 void

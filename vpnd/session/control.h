@@ -19,7 +19,7 @@
 
 enum {
 	CONTROL_CLIENTS = 32,
-	CONTROL_LINE_MAX = 64 * 1024,
+	CONTROL_LINE_MAX = 320 * 1024, /* a configuration fits in */
 	CONTROL_IDLE_MS = 60 * 1000,
 	CONTROL_QUEUE_MAX = 4 * 1024 * 1024, /* bytes a follower may lag behind */
 };
@@ -36,6 +36,10 @@ struct control_host {
 	void (*send)(void *arg, enum ipc_process to, unsigned index, enum ipc_type type,
 	             const void *body);
 	struct now (*now)(void *arg);
+	/* The commands about the pair, and its part of `status`; NULL: none. The
+	 * answer to id comes through control_pair_done. */
+	void (*pair_ask)(void *arg, uint32_t id, const json_t *q);
+	json_t *(*pair_status)(void *arg);
 };
 
 struct control;
@@ -51,6 +55,8 @@ void control_status(struct control *c, const struct ipc_status_text *m);
 void control_reloaded(struct control *c, const struct ipc_reload_done *m);
 void control_user_done(struct control *c, const struct ipc_user_done *m);
 void control_user_row(struct control *c, const struct ipc_user_row *m);
+/* Takes the object over. */
+void control_pair_done(struct control *c, uint32_t id, json_t *o);
 void control_event(struct control *c, const char *line, size_t n);
 /* Once a second: idle clients, questions nobody answered. */
 void control_tick(struct control *c);

@@ -21,6 +21,7 @@ struct pool {
 	struct prefix6 net6;
 	unsigned residue, modulo;
 	uint32_t n; /* host numbers are below this */
+	uint32_t mark, next_foreign;
 	unsigned size, used;
 	struct host host[];
 };
@@ -98,6 +99,31 @@ pool_lease(struct pool *p, uint32_t owner, uint32_t *host)
 }
 
 int
+pool_borrow(struct pool *p, uint32_t from, uint32_t owner, uint32_t *host)
+{
+	if (from < FIRST_HOST)
+		from = FIRST_HOST;
+	/* On from where the last one was found: a full share is not walked anew. */
+	for (int again = 0; again < 2; again++) {
+		uint32_t at = again == 0 && p->next_foreign > from ? p->next_foreign : from;
+		for (; at < p->n; at++) {
+			if (is_ours(p, at) || p->host[at].owner != POOL_NONE)
+				continue;
+			p->next_foreign = at + 1;
+			*host = at;
+			return pool_take(p, at, owner);
+		}
+	}
+	return E_LIMIT;
+}
+
+uint32_t
+pool_mark(const struct pool *p)
+{
+	return p->mark;
+}
+
+int
 pool_take(struct pool *p, uint32_t host, uint32_t owner)
 {
 	if (!is_host(p, host))
@@ -110,6 +136,8 @@ pool_take(struct pool *p, uint32_t host, uint32_t owner)
 		unlink_host(p, host);
 	p->host[host].owner = owner;
 	p->used++;
+	if (is_ours(p, host) && host >= p->mark)
+		p->mark = host + 1;
 	return 0;
 }
 

@@ -32,6 +32,11 @@ int pool_new(struct pool **out, const struct prefix4 *net4, const struct prefix6
 void pool_free(struct pool *p);
 
 int pool_lease(struct pool *p, uint32_t owner, uint32_t *host);
+/* A host of another node's share, at or above `from`. For the caller to decide:
+ * is that node away, and has nobody a token for it? */
+int pool_borrow(struct pool *p, uint32_t from, uint32_t owner, uint32_t *host);
+/* Hosts of our share at or above this one were never leased since pool_new. */
+uint32_t pool_mark(const struct pool *p);
 /* This very host: for a token that names it. Fine if `owner` has it already. */
 int pool_take(struct pool *p, uint32_t host, uint32_t owner);
 void pool_return(struct pool *p, uint32_t host);

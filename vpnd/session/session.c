@@ -16,6 +16,7 @@ enum {
 	LINGER_MS = 15 * 1000,
 	ASK_MS = 2000, /* an answer from keys takes 12 us when all is well */
 	ASKS = 8192,   /* open questions to keys; power of two */
+	MARK_SLACK = 64, /* hosts the peer may have leased since it last told us */
 };
 
 const char *const session_state_name[SESSION_STATES] = {
@@ -63,6 +64,10 @@ struct session_table {
 	struct ask *ask[ASKS];
 	uint32_t next_ask;
 	struct worker_counters counters[SESSION_WORKERS_MAX];
+
+	bool has_peer, is_peer_away;
+	uint64_t peer_away_ms; /* since when */
+	uint32_t peer_mark;
 };
 
 uint32_t
@@ -486,9 +491,19 @@ struct cause {
 };
 
 static void
+tell_tunnel(struct session_table *t, const struct session *s, bool is_up)
+{
+	if (t->out.tunnel != NULL)
+		t->out.tunnel(t->out.arg, s, is_up);
+}
+
+static void
 act_up(struct session_table *t, struct session *s, const struct cause *c)
 {
 	s->active_ms = c->now.mono_ms;
+	s->wall_granted_s = c->now.wall_ms / 1000;
+	s->is_elsewhere = false;
+	tell_tunnel(t, s, true);
 	if (s->has_connected)
 		return;
 	s->has_connected = true;
@@ -500,13 +515,16 @@ static void
 act_park(struct session_table *t, struct session *s, const struct cause *c)
 {
 	s->has_tls = false;
+	tell_tunnel(t, s, false);
 }
 
 static void
 revoke(struct session_table *t, const struct claims *c, struct now now)
 {
-	if (now.wall_ms / 1000 >= c->wall_expiry_s)
+	if (now.wall_ms / 1000 >= c->wall_expiry_s || revoked_has(t->revoked, c->sid))
 		return;
+	if (t->out.revoked != NULL)
+		t->out.revoked(t->out.arg, c->sid, c->wall_expiry_s);
 	int rc = revoked_add(t->revoked, c->sid, c->wall_expiry_s);
 	if (rc < 0)
 		log_err(sid_short(c->sid), "revoked: %s", err_text(rc));
@@ -519,6 +537,8 @@ act_end(struct session_table *t, struct session *s, const struct cause *c)
 	drop_dtls(t, s);
 	if (s->has_route)
 		route_each(t, s, false);
+	if (s->state == SESSION_CONNECTED)
+		tell_tunnel(t, s, false);
 	revoke(t, &s->claims, c->now);
 	/* The journal's record is the revocation until the next tick has written
 	 * the set: ending a thousand sessions is then one fsync. */
@@ -797,6 +817,27 @@ claims_for(struct session_table *t, const struct ipc_login_proven *m, uint32_t h
 	return c;
 }
 
+/* From the other half only what no token can name that still opens: never leased,
+ * or leased longer ago than a session lasts. */
+static uint32_t
+borrow_from(const struct session_table *t, struct now now)
+{
+	uint64_t longest_ms = (uint64_t)t->config->session_timeout_s * 1000;
+
+	if (now.mono_ms - t->peer_away_ms > longest_ms)
+		return 0;
+	unsigned quarter = pool_size(t->pool) / 4;
+	return t->peer_mark == POOL_NONE
+	               ? POOL_NONE
+	               : t->peer_mark + (quarter < MARK_SLACK ? quarter : MARK_SLACK);
+}
+
+static bool
+may_borrow(const struct session_table *t, struct now now)
+{
+	return t->has_peer && t->is_peer_away && borrow_from(t, now) != POOL_NONE;
+}
+
 /* The host is leased to nobody in particular first: its number makes the claims,
  * and they make the session. */
 static int
@@ -809,6 +850,8 @@ session_of_login(struct session_table *t, const struct ipc_login_proven *m,
 	if (slot == NULL)
 		return E_LIMIT;
 	int rc = pool_lease(t->pool, slot->slot, &host);
+	if (rc == E_LIMIT && may_borrow(t, now))
+		rc = pool_borrow(t->pool, borrow_from(t, now), slot->slot, &host);
 	if (rc < 0)
 		return E_NOENT;
 	struct claims c = claims_for(t, m, host, now);
@@ -1001,9 +1044,10 @@ grant(struct session_table *t, struct session *s, unsigned w,
 
 static void
 admit(struct session_table *t, struct session *s, unsigned w,
-      const struct ipc_tunnel_ask *m, struct now now)
+      const struct ipc_tunnel_ask *m, bool is_new, struct now now)
 {
 	bool is_reconnect = s->has_connected;
+	bool is_failover = t->has_peer && is_reconnect && (is_new || s->is_elsewhere);
 
 	/* One session, one connection: the client may know before us that the
 	 * old one is dead. */
@@ -1024,7 +1068,8 @@ admit(struct session_table *t, struct session *s, unsigned w,
 	/* The route first: the worker may send the client on its way at once. */
 	steer(t, s);
 	grant(t, s, w, m, is_reconnect, now);
-	event_of(t, s, is_reconnect ? EV_CLIENT_RECONNECTED : EV_CLIENT_CONNECTED, NULL);
+	event_of(t, s, is_reconnect ? EV_CLIENT_RECONNECTED : EV_CLIENT_CONNECTED,
+	         is_failover ? "failover" : NULL);
 }
 
 static void
@@ -1034,8 +1079,9 @@ opened_tunnel(struct session_table *t, unsigned w, const struct ipc_tunnel_ask *
 	struct session *s = NULL;
 	const char *why = "bad_seal";
 	enum token_verdict v = c == NULL ? TOKEN_REFUSED : judge(t, c, now, &s, &why);
+	bool is_new = v == TOKEN_OK && s == NULL;
 
-	if (v == TOKEN_OK && s == NULL) {
+	if (is_new) {
 		int rc = session_make(t, c, SESSION_NONE, SESSION_AWAY, now, &s);
 		if (rc < 0) {
 			v = TOKEN_LATER;
@@ -1050,7 +1096,7 @@ opened_tunnel(struct session_table *t, unsigned w, const struct ipc_tunnel_ask *
 		grant_refuse(t, w, m->id, v, why);
 		return;
 	}
-	admit(t, s, w, m, now);
+	admit(t, s, w, m, is_new, now);
 }
 
 void
@@ -1092,8 +1138,10 @@ opened_check(struct session_table *t, const struct ask *a, const struct claims *
 	if (v == TOKEN_OK && a->m.check.is_logout) {
 		if (s != NULL)
 			session_end(t, s, "client_logout", "Logged out", now);
-		else if (revoked_add(t->revoked, c->sid, c->wall_expiry_s) == 0)
+		else {
+			revoke(t, c, now);
 			revoked_save(t->revoked, now.wall_ms / 1000);
+		}
 	}
 	checked(t, a->worker, a->m.check.id, v);
 }
@@ -1437,6 +1485,74 @@ session_worker_new(struct session_table *t, unsigned w, struct now now)
 	}
 }
 
+/* ---- the other node ---- */
+
+void
+session_peer(struct session_table *t, bool is_away, uint32_t mark, struct now now)
+{
+	if (is_away && !(t->has_peer && t->is_peer_away)) {
+		t->peer_away_ms = now.mono_ms;
+		/* From now on nobody but us can say when such a session is over. */
+		for (uint32_t i = 0; i < t->n_slots; i++) {
+			struct session *s = session_at(t, i);
+			if (s == NULL || !s->is_elsewhere)
+				continue;
+			s->is_elsewhere = false;
+			s->has_connected = true;
+			s->state_since_ms = now.mono_ms;
+			if (s->state == SESSION_PENDING || s->state == SESSION_LINGER)
+				set_state(t, s, SESSION_AWAY);
+		}
+	}
+	t->has_peer = true;
+	t->is_peer_away = is_away;
+	t->peer_mark = mark;
+}
+
+void
+session_revoked_there(struct session_table *t, const uint8_t sid[IPC_SID],
+                      uint64_t wall_expiry_s, struct now now)
+{
+	struct session *s = session_by_sid(t, sid);
+
+	/* It came with the set: it is not news to the other node. */
+	if (now.wall_ms / 1000 < wall_expiry_s && !revoked_has(t->revoked, sid) &&
+	    revoked_add(t->revoked, sid, wall_expiry_s) < 0)
+		log_err(sid_short(sid), "revoked: no memory");
+	if (s != NULL)
+		session_end(t, s, "ended_elsewhere", "Session ended", now);
+}
+
+void
+session_there(struct session_table *t, const uint8_t sid[IPC_SID], bool is_up,
+              uint64_t wall_since_s, bool is_ours_first, struct now now)
+{
+	struct session *s = session_by_sid(t, sid);
+
+	if (s == NULL)
+		return;
+	if (!is_up) {
+		if (s->is_elsewhere)
+			s->state_since_ms = now.mono_ms;
+		s->is_elsewhere = false;
+		return;
+	}
+	if (s->state != SESSION_CONNECTED) {
+		s->is_elsewhere = s->has_connected = true;
+		if (s->state != SESSION_AWAY)
+			set_state(t, s, SESSION_AWAY);
+		return;
+	}
+	if (wall_since_s < s->wall_granted_s ||
+	    (wall_since_s == s->wall_granted_s && is_ours_first))
+		return;
+	/* The client is there. A goodbye would end it for good. */
+	close_tls(t, s, NULL);
+	drop_dtls(t, s);
+	session_move(t, s, MOVE_LOST, &(struct cause){ .now = now });
+	s->is_elsewhere = true;
+}
+
 /* ---- time ---- */
 
 static uint64_t
@@ -1459,6 +1575,9 @@ tick_session(struct session_table *t, struct session *s, struct now now)
 		session_end(t, s, "session_timeout", "Session timeout", now);
 		return;
 	}
+	/* Its address and its token are in use there. */
+	if (s->is_elsewhere && s->state != SESSION_CONNECTED)
+		return;
 	if (now.mono_ms - s->state_since_ms >= state_limit_ms(t, s->state)) {
 		struct cause c = { .now = now,
 			           .reason = s->state == SESSION_LINGER ? "client_logout"
@@ -1643,7 +1762,8 @@ session_table_new(struct session_table **out, const struct config *c, unsigned s
 	struct lease_replay replay = { &r, on_lease_put, on_lease_drop };
 	int rc = make_arrays(t, slots);
 	if (rc == 0)
-		rc = pool_new(&t->pool, &c->pool4, &c->pool6, 0, 1);
+		rc = pool_new(&t->pool, &c->pool4, &c->pool6, c->node_role == NODE_SPARE,
+		              c->node_role == NODE_SINGLE ? 1 : 2);
 	if (rc == 0)
 		rc = revoked_open(&t->revoked, dir_fd, now.wall_ms / 1000);
 	if (rc == 0)

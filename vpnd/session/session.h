@@ -53,11 +53,17 @@ struct now {
 	uint64_t mono_ms, wall_ms;
 };
 
+struct session;
+
 struct session_out {
 	void *arg;
 	void (*send)(void *arg, enum ipc_process to, unsigned index, enum ipc_type type,
 	             const void *body);
 	void (*event)(void *arg, const struct event *e);
+	/* For the other node of a pair; both may be NULL. A token that must not
+	 * work any more; a session whose connection is up, or is no more. */
+	void (*revoked)(void *arg, const uint8_t sid[IPC_SID], uint64_t wall_expiry_s);
+	void (*tunnel)(void *arg, const struct session *s, bool is_up);
 };
 
 struct session {
@@ -69,6 +75,8 @@ struct session {
 	uint32_t host; /* in the pool */
 	bool has_connected;
 	uint64_t connected_ms, wall_connected_s;
+	uint64_t wall_granted_s; /* its latest connection */
+	bool is_elsewhere;       /* connected to the other node, as that one says */
 	uint64_t active_ms; /* last connect; data packets are in the counters */
 
 	/* the connection, as its worker told it */
@@ -153,6 +161,21 @@ void session_end(struct session_table *t, struct session *s, const char *reason,
                  const char *text, struct now now);
 unsigned session_end_user(struct session_table *t, const char *user, const char *reason,
                           const char *text, struct now now);
+
+/* ---- the other node of a pair ---- */
+
+/* Without one nothing below is called. Is it away; from which host number on its
+ * half of the pool was never leased (POOL_NONE: not known). While it is away and
+ * our half is full, addresses are borrowed from there. */
+void session_peer(struct session_table *t, bool is_away, uint32_t mark, struct now now);
+/* A token that was revoked there. */
+void session_revoked_there(struct session_table *t, const uint8_t sid[IPC_SID],
+                           uint64_t wall_expiry_s, struct now now);
+/* A session is connected there since then, or no more. While it is, we keep what
+ * we know of it, and our connection of it ends without a word if it is older; at
+ * the same second it ends where `is_ours_first` is false. */
+void session_there(struct session_table *t, const uint8_t sid[IPC_SID], bool is_up,
+                   uint64_t wall_since_s, bool is_ours_first, struct now now);
 
 /* Reading. */
 unsigned session_table_slots(const struct session_table *t);

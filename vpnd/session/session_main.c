@@ -11,6 +11,7 @@
 #include "vpnd/ipc/bundle.h"
 #include "vpnd/ipc/child.h"
 #include "vpnd/ipc/peer.h"
+#include "vpnd/session/cluster.h"
 #include "vpnd/session/control.h"
 #include "vpnd/session/session.h"
 
@@ -39,6 +40,9 @@ struct desk {
 	struct events *events;
 	struct control *control;
 	struct control_host host;
+	struct pair *pair; /* NULL until control_listen */
+	struct pair_host pair_host;
+	int cluster_fd; /* came before that; -1: none */
 	struct {
 		const struct counters *at;
 		unsigned n;
@@ -79,6 +83,72 @@ send_out(void *arg, enum ipc_process to, unsigned index, enum ipc_type type,
 	if (rc < 0)
 		log_limited(LOG_L_WARN, 0, "%s to %s%u: %s", ipc_row[type].name,
 		            ipc_process_name[to], index, err_text(rc));
+}
+
+/* The text rides in a memfd: it may be longer than a packet. */
+static void
+config_put_out(void *arg, uint32_t id, enum config_put how, const char *text)
+{
+	struct desk *d = arg;
+	struct ipc_config_put m = { .id = id, .how = (uint8_t)how };
+	size_t n = strlen(text);
+	int fd = memfd_create("tandem.conf", MFD_CLOEXEC), rc = fd < 0 ? -errno : 0;
+
+	if (rc == 0 && write(fd, text, n) != (ssize_t)n)
+		rc = E_NOMEM;
+	if (rc == 0)
+		rc = peer_send_fds(&d->parent, IPC_config_put, &m, &fd, 1);
+	if (fd >= 0)
+		close(fd);
+	if (rc < 0)
+		log_err(0, "config_put to parent: %s", err_text(rc));
+}
+
+static void
+pair_answer_out(void *arg, uint32_t id, json_t *o)
+{
+	struct desk *d = arg;
+
+	if (d->control != NULL)
+		control_pair_done(d->control, id, o);
+	else
+		json_decref(o);
+}
+
+static void
+pair_ask_in(void *arg, uint32_t id, const json_t *q)
+{
+	struct desk *d = arg;
+
+	pair_ask(d->pair, id, q);
+}
+
+static json_t *
+pair_status_in(void *arg)
+{
+	struct desk *d = arg;
+
+	return pair_status(d->pair);
+}
+
+/* The table restores itself before there is a pair: what it says then is said
+ * again when the connection comes. */
+static void
+revoked_out(void *arg, const uint8_t sid[IPC_SID], uint64_t wall_expiry_s)
+{
+	struct desk *d = arg;
+
+	if (d->pair != NULL)
+		pair_revoked(d->pair, sid, wall_expiry_s);
+}
+
+static void
+tunnel_out(void *arg, const struct session *s, bool is_up)
+{
+	struct desk *d = arg;
+
+	if (d->pair != NULL)
+		pair_tunnel(d->pair, s, is_up);
 }
 
 static void
@@ -163,6 +233,8 @@ HANDLER(config)
 	if (d->table != NULL)
 		session_config(d->table, config, now_of(d));
 	config_free(old);
+	if (d->pair != NULL)
+		pair_config_loaded(d->pair);
 	peer_send(&d->parent, IPC_config_done, &done);
 }
 
@@ -197,7 +269,8 @@ static void open_others(struct desk *d);
 HANDLER(control_listen)
 {
 	struct desk *d = arg;
-	struct session_out out = { .arg = d, .send = send_out, .event = event_out };
+	struct session_out out = { .arg = d, .send = send_out, .event = event_out,
+		                   .revoked = revoked_out, .tunnel = tunnel_out };
 	unsigned slots = m->control_listen.slots;
 
 	if (d->config == NULL || d->table != NULL || slots > SESSION_SLOTS_MAX)
@@ -216,6 +289,13 @@ HANDLER(control_listen)
 			session_counters(d->table, w, d->counters[w].at, d->counters[w].n);
 	d->host.table = d->table;
 	d->host.events = d->events;
+	if ((rc = pair_new(&d->pair, &d->loop, &d->pair_host)) < 0)
+		log_fatal("pair: %s", err_text(rc));
+	d->host.pair_ask = pair_ask_in;
+	d->host.pair_status = pair_status_in;
+	if (d->cluster_fd >= 0)
+		pair_connect(d->pair, d->cluster_fd);
+	d->cluster_fd = -1;
 	rc = control_open(&d->control, &d->loop, fds[0], &d->host);
 	if (rc < 0)
 		log_fatal("control socket: %s", err_text(rc));
@@ -236,6 +316,35 @@ HANDLER(process_new)
 		log_fatal("worker%u is replaced; starting over to hear it", w);
 	if (d->table != NULL)
 		session_worker_new(d->table, w, now_of(d));
+}
+
+HANDLER(cluster)
+{
+	struct desk *d = arg;
+
+	if (d->pair != NULL) {
+		pair_connect(d->pair, fds[0]);
+		return;
+	}
+	if (d->cluster_fd >= 0)
+		close(d->cluster_fd);
+	d->cluster_fd = fds[0];
+}
+
+HANDLER(role)
+{
+	struct desk *d = arg;
+
+	if (d->pair != NULL)
+		pair_role(d->pair, &m->role);
+}
+
+HANDLER(config_put_done)
+{
+	struct desk *d = arg;
+
+	if (d->pair != NULL)
+		pair_config_put_done(d->pair, &m->config_put_done);
 }
 
 HANDLER(stop)
@@ -259,6 +368,9 @@ HANDLER(event)
 		on_broken(d, from, E_PROTO);
 		return;
 	}
+	/* auth heard it from the other node; here are his sessions, if any. */
+	if (v->what == EV_USER_CHANGED && from->who == IPC_AUTH && d->table != NULL)
+		session_end_user(d->table, v->user, v->reason, v->text, now_of(d));
 	struct event e = { .what = v->what, .attempt = v->attempt, .user = v->user,
 		           .source = v->source, .reason = v->reason, .text = v->text,
 		           .number = v->number };
@@ -318,6 +430,9 @@ static const peer_handler handlers[IPC_TYPES] = {
 	[IPC_control_listen] = on_control_listen,
 	[IPC_process_new] = on_process_new,
 	[IPC_stop] = on_stop,
+	[IPC_cluster] = on_cluster,
+	[IPC_role] = on_role,
+	[IPC_config_put_done] = on_config_put_done,
 	[IPC_event] = on_event,
 	[IPC_status_text] = on_status_text,
 	[IPC_reload_done] = on_reload_done,
@@ -387,6 +502,7 @@ on_tick(uv_timer_t *timer)
 		return;
 	session_tick(d->table, now_of(d));
 	control_tick(d->control);
+	pair_tick(d->pair);
 	events_flush(d->events);
 	/* The disk may take its time; the loop does not wait for it. */
 	if (d->sync_fd < 0 && (d->sync_fd = lease_dup(session_leases(d->table))) >= 0) {
@@ -414,7 +530,11 @@ session_main(const struct child *c)
 		return EX_OSERR;
 	}
 	d->child = c;
-	d->sync_fd = -1;
+	d->sync_fd = d->cluster_fd = -1;
+	d->pair_host = (struct pair_host){ .arg = d,
+		                           .control = &d->host,
+		                           .config_put = config_put_out,
+		                           .answer = pair_answer_out };
 	d->host.arg = d;
 	d->host.send = send_out;
 	d->host.now = now_of;
