@@ -83,6 +83,13 @@ int draft_check(struct ctl *c, struct args *a);
 int draft_explain(struct ctl *c, struct args *a);
 int draft_diff(struct ctl *c, struct args *a);
 
+/* node.c: the pair. */
+int node_setup(struct ctl *c, struct args *a);
+int node_join(struct ctl *c, struct args *a);
+int node_list(struct ctl *c, struct args *a);
+int node_standby(struct ctl *c, struct args *a);
+int node_activate(struct ctl *c, struct args *a);
+
 /* pair.c: the configuration that both nodes run. */
 int pair_config_apply(struct ctl *c, struct args *a);
 int pair_config_confirm(struct ctl *c, struct args *a);

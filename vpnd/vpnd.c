@@ -16,6 +16,8 @@ static const char usage_text[] =
 	"  -n NODEFILE  configuration of this node (/etc/tandem/node.conf)\n"
 	"  -s STATEDIR  users, leases and keys (/var/lib/tandem)\n"
 	"  -r RUNDIR    control socket and pid file (/run/tandem)\n"
+	"  --hasync SOCKET  where hasync listens (RUNDIR/hasync.sock); may be absent\n"
+	"  --pair-key FILE  key of the pair (/etc/tandem/pair.key); may be absent\n"
 	"  -d           log every state change\n"
 	"  -t           check the configuration, print every finding, and exit\n"
 	"  --explain    print every option: type, range, default; --explain-json\n"
@@ -26,12 +28,21 @@ static const char usage_text[] =
 	"Runs in the foreground. SIGHUP loads the configuration again, SIGTERM "
 	"stops.\n";
 
-enum { WORD_EXPLAIN = 256, WORD_EXPLAIN_JSON, WORD_DIFF, WORD_SET };
+enum {
+	WORD_EXPLAIN = 256,
+	WORD_EXPLAIN_JSON,
+	WORD_DIFF,
+	WORD_SET,
+	WORD_HASYNC,
+	WORD_PAIR_KEY
+};
 static const struct option words[] = {
 	{ "explain", no_argument, NULL, WORD_EXPLAIN },
 	{ "explain-json", no_argument, NULL, WORD_EXPLAIN_JSON },
 	{ "diff", required_argument, NULL, WORD_DIFF },
 	{ "set", no_argument, NULL, WORD_SET },
+	{ "hasync", required_argument, NULL, WORD_HASYNC },
+	{ "pair-key", required_argument, NULL, WORD_PAIR_KEY },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -62,7 +73,8 @@ main(int argc, char **argv)
 	struct parent_options o = { .conf_path = "/etc/tandem/tandem.conf",
 				    .node_path = "/etc/tandem/node.conf",
 				    .state_dir = "/var/lib/tandem",
-				    .run_dir = "/run/tandem" };
+				    .run_dir = "/run/tandem",
+				    .pair_key = "/etc/tandem/pair.key" };
 	bool only_check = false, is_set = false;
 	const char *running = NULL;
 	int c;
@@ -75,6 +87,8 @@ main(int argc, char **argv)
 		case WORD_EXPLAIN_JSON: return parent_explain(true);
 		case WORD_DIFF: running = optarg; break;
 		case WORD_SET: is_set = true; break;
+		case WORD_HASYNC: o.hasync_path = optarg; break;
+		case WORD_PAIR_KEY: o.pair_key = optarg; break;
 		case 'f': o.conf_path = optarg; break;
 		case 'n': o.node_path = optarg; break;
 		case 's': o.state_dir = optarg; break;

@@ -1,18 +1,23 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
-# demo.sh -- `make demo`: one gateway and a stock openconnect in namespaces of
-# their own, step by step. Nothing on the machine is touched.
-#   DEMO=keep   leave it running at the end, until Ctrl-C
+# demo.sh -- `make demo`: a pair of gateways and ten stock openconnect clients in
+# namespaces of their own. The service moves, is killed, loses its node; nobody
+# types a password again. Nothing on the machine is touched.
+#   DEMO=keep     leave the site running at the end, until Ctrl-C
+#   DEMO=single   one gateway, step by step (DEMO=single-keep likewise)
 
+case $DEMO in
+single*) exec "$(dirname "$0")/single.sh" ;;
+esac
 if [ "$(id -u)" != 0 ]; then
 	echo "demo: namespaces need root: sudo make demo" >&2
 	exit 1
 fi
-DEMO_LAB=$(cd "$(dirname "$0")/../../tests/lib" && pwd)
-. "$DEMO_LAB/lab.sh"
+. "$(cd "$(dirname "$0")/../lab" && pwd)/pair.sh"
 
 bold= green= red= plain=
 if [ -t 1 ]; then bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'; fi
+CLIENTS=10
 
 step() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 say() { printf '   %s\n' "$*"; }
@@ -35,100 +40,105 @@ demo_end() {
 		printf '\n%sDEMO OK%s in %d s. Run it with DEMO=keep to look around.\n' "$green" "$plain" $SECONDS
 		exit 0
 	fi
-	for f in "$LAB"/vpnd.log "$LAB"/c1.log; do
+	pair_logs 2> /dev/null
+	for f in "$LAB"/a.vpnd.log "$LAB"/b.vpnd.log "$LAB"/a.hasync.log "$LAB"/b.hasync.log "$LAB"/c1.log; do
 		[ -s "$f" ] || continue
 		printf '\n   the end of %s\n' "${f##*/}"
-		tail -n 20 "$f" | shown
+		tail -n 15 "$f" | cut -c1-160 | shown
 	done
 	printf '\n%sDEMO FAILED%s after %d s\n' "$red" "$plain" $SECONDS
 	exit 1
 }
 trap demo_end EXIT
 
-# vpnd as an administrator would start it first: no option, no configuration.
-serve() {
-	ip netns exec gw "$TANDEM_BIN/vpnd" >> "$LAB/vpnd.log" 2>&1 < /dev/null &
-	VPND_PID=$!
+ALL=$(seq -f 'c%g' $CLIENTS)
+all_dtls() { local n; for n in $ALL; do has_dtls $n || return 1; done; }
+# What an event meant for each client; fails when one of them noticed more than a pause.
+table() { # T0
+	local n typed now out
+	printf '   %-8s %-8s %10s  %-9s %-14s %-14s\n' CLIENT USER "OUTAGE ms" PASSWORD "ADDRESS WAS" IS
+	for n in $ALL; do
+		typed=no now=$(inner_now $n) out=$(flow_outage $n $1)
+		! relogged $n || typed=YES
+		printf '   %-8s %-8s %10s  %-9s %-14s %-14s\n' $n user${n#c} "$out" $typed "${pair_addr[$n]}" "${now:--}"
+		echo $out
+	done | tee "$LAB/table" | grep '^ '
+	clients_same $ALL > /dev/null || return 1
+	grep -v '^ ' "$LAB/table" | sort -n | awk '{ v[NR] = $1 }
+		END { printf "   outage: median %d ms, longest %d ms\n", v[int((NR + 1) / 2)], v[NR] }'
 }
-ctl() { timeout 10 "$TANDEM_BIN/vpnctl" "$@"; }
-serving() { [ -n "$(in_gateway ss -Hltn "sport = :$PORT")" ] && ctl status; }
-copy() { # FROM-NS FILE TO-NS ADDR NAME: one TCP stream, checksums compared
-	local sum
-	in_ns $3 socat -u TCP-LISTEN:9000,reuseaddr,pf=ip4 "CREATE:$LAB/$5" & local got=$!
-	within 3 listening $3 9000 || return 1
-	in_ns $1 timeout 30 socat -u "FILE:$2" "TCP:$4:9000,retry=3,interval=0.2" && wait $got || return 1
-	sum=$(sha256sum < "$2")
-	[ "$sum" = "$(sha256sum < "$LAB/$5")" ] && echo "$sum"
+event() { # TEXT NEW-ACTIVE CMD...: do it, wait, show
+	local text=$1 to=$2 t0; shift 2
+	clients_remember $ALL
+	t0=$EPOCHREALTIME
+	check "$text" "$@"
+	check "node $to has the addresses" within 10 holds $to
+	check "traffic of all $CLIENTS clients passes again" within 30 flows $ALL
+	sleep 0.3
+	table $t0 || { printf '   %sFAILED%s  a client logged in again or has another address\n' "$red" "$plain"; exit 1; }
 }
-listening() { [ -n "$(in_ns $1 ss -Hltn "sport = :$2")" ]; }
-logins() { client_log_count 'POST https:' c1; }
-same_process() { client_alive c1 && [ "$(client_oc c1)" = "$oc" ] && [ "$(logins)" = "$posts" ]; }
-address_kept() { [ "$(session_get alice addr4)" = "$addr" ]; }
 
 SECONDS=0
-[ -x "$TANDEM_BIN/vpnd" ] && [ -x "$TANDEM_BIN/vpnctl" ] || {
-	echo "demo: build it first (make): no vpnd and vpnctl in $TANDEM_BIN" >&2; exit 1; }
+[ -x "$TANDEM_BIN/vpnd" ] && [ -x "$TANDEM_BIN/vpnctl" ] && [ -x "$TANDEM_BIN/hasync" ] || {
+	echo "demo: build it first (make): no vpnd, vpnctl, hasync in $TANDEM_BIN" >&2; exit 1; }
 
-step "A network on this machine, in namespaces of its own"
-check "client 203.0.113.11 -- wan -- gateway 192.0.2.10 | 10.10.0.1 -- lan 10.10.0.100" lab_up
-check "the client reaches the gateway" in_client ping -c 1 -W 2 192.0.2.10
-fails_ping() { ! in_client ping -c 1 -W 1 10.10.0.100; }
-check "the client does not reach the LAN host" fails_ping
+step "A site on this machine: two nodes, two uplinks, a LAN, a heartbeat"
+check "networks" pair_net
+check "node a and node b run, each with files and processes of its own" eval 'node_boot a && node_boot b'
+say "\$ vpnctl node setup        # on a"
+say "\$ vpnctl node join STRING  # on b"
+check "both are configured: node.conf, hasync, keepalived, corosync, keys" pair_configure
+check "corosync, hasync, keepalived and vpnd run on both" eval 'services_up a && services_up b'
+check "vpnd serves on both" eval 'within 20 serves a && within 20 serves b'
+check "one is active, the other ready" within 20 settled
+ctl_on a nodes | shown
 
-step "vpnd starts without any configuration and says what it chose"
-serve
-check "vpnd serves on port 443" within 15 serving
-grep -v ' debug ' "$LAB/vpnd.log" | head -n 12 | cut -c1-150 | shown
+step "Ten users, ten openconnect clients"
+check "vpnctl user add user1 ... user$CLIENTS; all have logged in at 192.0.2.10" clients_up $CLIENTS
+check "all have their DTLS channel" within 15 all_dtls
+flow_start $ALL
+check "all reach the LAN host 10.10.0.100, 20 packets a second each" within 10 flows $ALL
+sleep 1 # both nodes know of all sessions
 
-step "The administrator adds a user"
-say "\$ vpnctl user add alice"
-add_alice() { printf 'correct horse\n' | ctl user add alice --password-stdin; }
-check "alice exists" add_alice
-lab_password[alice]='correct horse'
+step "A planned move: vpnctl node standby"
+event "a hands over to b" b ctl_on a node standby
 
-step "A stock openconnect logs in"
-say "\$ openconnect --user alice https://192.0.2.10"
-check "logged in, tunnel configured" client_up alice
-oc=$(client_oc c1) posts=$(logins) addr=$(client_env INTERNAL_IP4_ADDRESS)
-check "the data channel is DTLS" within 15 has_dtls c1
-sed -n 's/^\[[^]]*\] \(Connected to HTTPS.*\|Established DTLS.*\|Configured as.*\)/\1/p' "$LAB/c1.log" | shown
-check "$addr reaches the LAN host through the tunnel" pings
+step "vpnd on the active node: every process killed with -9"
+check "a could take over" within 15 settled
+event "kill -9 of all of vpnd on b" a kill9 b vpnd
 
-step "Copying 20 MB both ways over DTLS"
-head -c 20000000 /dev/urandom > "$LAB/data"
-check "client to LAN, SHA-256 equal" copy c1 "$LAB/data" lan 10.10.0.100 up
-check "LAN to client, SHA-256 equal" copy lan "$LAB/data" c1 "$addr" down
+step "The active node loses its power"
+check "b has recovered and is ready" within 15 settled
+event "a is off" b power_off a
+ctl_on b nodes | shown
 
-step "What the administrator sees"
-say "\$ vpnctl status"; ctl status | head -n 30 | shown
-say "\$ vpnctl sessions"; ctl sessions | shown
-
-step "Every process of vpnd is killed with -9 while the client pings"
-ping_start c1 10.10.0.100
-check "all of vpnd is dead" vpnd_kill9_all
-say "... and vpnd is started again"
-serve
-check "vpnd serves" within 15 serving
-check "traffic passes again" within 40 pings
-check "the session is known again" within 10 sessions_are 1
-check "the same openconnect process, and no second login" same_process
-check "the same address: $addr" address_kept
-say "echo requests lost meanwhile: $(ping_lost) at 20 per second"
+step "Node a comes back"
+check "it boots" eval 'node_boot a && services_up a'
+check "it is ready again; nothing moves back" within 25 settled
+check "b is still the active one" is_active b
+check "the clients did not notice" flows $ALL
+ctl_on b nodes | shown
+flow_stop
 
 if [ "$DEMO" = keep ]; then
 	kill $lab_watch # no time limit from here on
-	enter="sudo nsenter -t $LAB_HOSTPID -m -p -n -u -i ip netns exec"
-	step "It stays up. From another terminal:"
-	say "$enter c1 ping 10.10.0.100        # the client, through the tunnel"
-	say "$enter c1 bash                    # a shell on the client"
-	say "$enter lan bash                   # ... on the LAN host"
-	say "$enter gw $TANDEM_BIN/vpnctl sessions"
-	say "$enter gw $TANDEM_BIN/vpnctl events -f"
-	say "$enter gw $TANDEM_BIN/vpnctl disconnect --user alice --reason 'time for tea'"
-	say "$enter gw ip route                # which worker carries which client"
-	say "$enter gw nft list ruleset        # what vpnd adds, and takes away at the end"
-	say "$enter gw kill -9 PID             # any process of vpnd: watch the client stay"
-	say "A new client: user alice, password 'correct horse'; logs in $LAB (in there)."
+	enter="sudo nsenter -t $LAB_HOSTPID -m -p -n -u -i"
+	on() { echo "nsenter -t $(cat "$LAB/$1.init") -m -p -n -u -i"; }
+	step "The site stays up. From another terminal:"
+	say "$enter bash                       # a shell in the site; then:"
+	say "$(on a) bash     # on node a"
+	say "$(on b) bash     # on node b"
+	say "ip netns exec c1 ping 10.10.0.100                      # client 1, through the tunnel"
+	say "... on a node:"
+	say "  $TANDEM_BIN/vpnctl nodes                 # both nodes"
+	say "  $TANDEM_BIN/vpnctl node standby          # a planned move"
+	say "  $TANDEM_BIN/vpnctl sessions"
+	say "  kill -9 \$(pidof vpnd)                    # also hasync, keepalived, corosync: all come back"
+	say "... in the site:"
+	say "  ip link set b-wan1 down                  # an uplink of node b loses its carrier"
+	say "  bridge link set dev b-hb state 0         # the heartbeat is cut (state 3 heals)"
+	say "  kill -9 \$(cat $LAB/b.init)               # node b is off"
+	say "Users user1 ... user$CLIENTS, passwords 'horse 1' ...; logs in $LAB (in there)."
 	say "Ctrl-C here ends everything and leaves nothing behind."
 	while :; do sleep 1 & wait $!; done
 fi

@@ -194,9 +194,130 @@ a_set_survives_its_file(void)
 	       "nor another kind of file");
 }
 
+static bool
+opens(const struct tokenkeys *t, const char *text)
+{
+	uint8_t back[512];
+	size_t n;
+
+	return tokenkeys_open(t, span_str(text), back, sizeof(back), &n) == 0;
+}
+
+static bool
+same_set(const struct tokenkeys *a, const struct tokenkeys *b)
+{
+	uint8_t x[TOKENKEYS_BYTES], y[TOKENKEYS_BYTES];
+	size_t n = tokenkeys_write(a, x);
+
+	return n == tokenkeys_write(b, y) && memcmp(x, y, n) == 0;
+}
+
+static void
+two_nodes_that_become_a_pair_open_each_others_tokens(void)
+{
+	struct tokenkeys a, b, store;
+	char of_a[769], of_b[769], old_a[769], old_b[769], later[769];
+
+	tokenkeys_make(&a, start);
+	tokenkeys_make(&b, start);
+	tokenkeys_seal(&a, SPAN("a"), old_a, sizeof(old_a));
+	tokenkeys_seal(&b, SPAN("b"), old_b, sizeof(old_b));
+	tokenkeys_rotate(&a, start + DAY);
+	tokenkeys_rotate(&b, start + DAY);
+	tokenkeys_seal(&a, SPAN("a"), of_a, sizeof(of_a));
+	tokenkeys_seal(&b, SPAN("b"), of_b, sizeof(of_b));
+
+	store = a; /* a was first; b joins, and stores the union */
+	is_int(tokenkeys_unite(&b, &store, start + DAY), 1, "b has something to add");
+	store = b;
+	is_int(tokenkeys_unite(&a, &store, start + DAY), 0, "a has nothing more");
+	ok(same_set(&a, &b), "both have one set");
+	const char *all[] = { of_a, of_b, old_a, old_b };
+	for (int i = 0; i < 4; i++)
+		ok(opens(&a, all[i]) && opens(&b, all[i]), "token %d opens on both", i);
+	is_int(tokenkeys_unite(&b, &store, start + DAY), 0, "once is enough");
+	ok(same_set(&b, &store), "and changes nothing");
+
+	/* Rotation on the active node; the other one follows. */
+	is_int(tokenkeys_rotate(&a, start + 2 * DAY), 1, "a rotates");
+	tokenkeys_seal(&a, SPAN("a"), later, sizeof(later));
+	ok(opens(&b, later), "b opens its tokens before it has heard of it");
+	is_int(tokenkeys_unite(&b, &a, start + 2 * DAY), 0, "b hears of it");
+	ok(same_set(&a, &b), "one set again");
+	/* In time everything that was kept for the join is gone. */
+	for (int d = 3; d < 20; d++) {
+		tokenkeys_rotate(&a, start + (uint64_t)d * DAY);
+		is_int(tokenkeys_unite(&b, &a, start + (uint64_t)d * DAY), 0,
+		       "nothing comes back on day %d", d);
+	}
+	ok(a.n_old <= 11 && !opens(&a, of_b), "%u retired keys are left", a.n_old);
+}
+
+static void
+both_rotated_while_they_were_apart(void)
+{
+	struct tokenkeys a, b, store;
+	char of_a[769], of_b[769];
+
+	tokenkeys_make(&a, start);
+	b = a;
+	for (int d = 1; d < 4; d++) {
+		tokenkeys_rotate(&a, start + (uint64_t)d * DAY);
+		tokenkeys_rotate(&b, start + (uint64_t)d * DAY);
+	}
+	tokenkeys_seal(&a, SPAN("a"), of_a, sizeof(of_a));
+	tokenkeys_seal(&b, SPAN("b"), of_b, sizeof(of_b));
+	store = b; /* which one won does not matter */
+	is_int(tokenkeys_unite(&a, &store, start + 3 * DAY), 1, "a adds its own");
+	store = a;
+	is_int(tokenkeys_unite(&b, &store, start + 3 * DAY), 0, "b takes them");
+	ok(opens(&a, of_a) && opens(&a, of_b) && opens(&b, of_a) && opens(&b, of_b),
+	   "every token opens on both");
+	ok(a.current.id == b.current.id && a.next.id == b.next.id, "one current key");
+	uint8_t buf[TOKENKEYS_BYTES];
+	struct tokenkeys back;
+	size_t n = tokenkeys_write(&a, buf);
+	is_int(tokenkeys_read(&back, span_of(buf, n)), 0, "no key is in it twice");
+}
+
+static void
+a_union_has_an_end(void)
+{
+	struct tokenkeys a, b, full;
+	char first[769], young[769];
+
+	tokenkeys_make(&a, start);
+	tokenkeys_seal(&a, SPAN("x"), young, sizeof(young));
+	full = a;
+	for (unsigned i = 0; i < 60; i++) { /* sixty nodes join one after the other */
+		tokenkeys_make(&b, start + i);
+		if (i == 0)
+			tokenkeys_seal(&b, SPAN("x"), first, sizeof(first));
+		if (i == 59)
+			tokenkeys_seal(&b, SPAN("x"), young, sizeof(young));
+		tokenkeys_unite(&b, &full, start + i);
+		full = b;
+	}
+	is_int(full.n_old, TOKENKEYS_OLD, "the set is full");
+	ok(opens(&full, young) && !opens(&full, first), "the youngest are kept");
+	is_int(tokenkeys_unite(&b, &full, start + 61), 0, "and nobody goes on about it");
+	tokenkeys_make(&a, start - 300 * HOUR);
+	a.current.wall_s = a.next.wall_s = start;
+	a.old[0] = a.next;
+	a.old[0].id ^= 1;
+	a.old[0].wall_s = start - 300 * HOUR;
+	a.n_old = 1;
+	tokenkeys_make(&b, start);
+	tokenkeys_unite(&a, &b, start);
+	is_int(a.n_old, 2, "what is past its time does not join");
+}
+
 int
 main(void)
 {
+	two_nodes_that_become_a_pair_open_each_others_tokens();
+	both_rotated_while_they_were_apart();
+	a_union_has_an_end();
 	a_token_opens_to_the_claims_that_were_sealed();
 	every_flipped_bit_is_refused();
 	odd_texts_are_refused();

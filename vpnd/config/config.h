@@ -21,6 +21,7 @@
 enum {
 	CONFIG_WANS = 2,
 	CONFIG_DNS = 8,
+	CONFIG_VIRTUAL = 8,
 	CONFIG_ROUTES = 256,  /* split destinations, both families together */
 	CONFIG_DOMAINS = 256, /* dynamic client routing */
 	CONFIG_DOMAINS_TEXT = 5000, /* all of them with commas: the clients' limit */
@@ -76,6 +77,9 @@ struct config {
 	char node_name[64]; /* default: the host name */
 	enum node_role node_role; /* of a pair: which half of the pool is ours */
 	enum node_mode mode;
+	struct in_addr virtual4[CONFIG_VIRTUAL]; /* they move within a pair */
+	struct in6_addr virtual6[CONFIG_VIRTUAL];
+	unsigned n_virtual4, n_virtual6;
 	struct config_wan wan[CONFIG_WANS];
 	unsigned n_wan; /* at least 1: "wan1" on the default route's interface */
 

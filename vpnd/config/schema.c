@@ -561,27 +561,35 @@ static const struct option_type type_subnet6 = { "subnet", false, subnet6_parse,
 /* ---- lists: they fill two or more fields, so they know struct config */
 
 static int
-dns_parse(const struct option *o, const char *text, void *base)
+take_address(const char *text, struct in_addr *v4, unsigned *n4, struct in6_addr *v6,
+	     unsigned *n6, unsigned max)
 {
-	struct config *c = base;
 	struct in_addr a4;
 	struct in6_addr a6;
 
 	if (inet_pton(AF_INET, text, &a4) == 1) {
 		if (a4.s_addr == 0 || IN_MULTICAST(ntohl(a4.s_addr)))
 			return E_INVAL;
-		if (c->n_dns4 == CONFIG_DNS)
+		if (*n4 == max)
 			return E_LIMIT;
-		c->dns4[c->n_dns4++] = a4;
+		v4[(*n4)++] = a4;
 		return 0;
 	}
 	if (inet_pton(AF_INET6, text, &a6) != 1 || IN6_IS_ADDR_UNSPECIFIED(&a6) ||
 	    IN6_IS_ADDR_MULTICAST(&a6))
 		return E_INVAL;
-	if (c->n_dns6 == CONFIG_DNS)
+	if (*n6 == max)
 		return E_LIMIT;
-	c->dns6[c->n_dns6++] = a6;
+	v6[(*n6)++] = a6;
 	return 0;
+}
+
+static int
+dns_parse(const struct option *o, const char *text, void *base)
+{
+	struct config *c = base;
+
+	return take_address(text, c->dns4, &c->n_dns4, c->dns6, &c->n_dns6, CONFIG_DNS);
 }
 
 static bool
@@ -604,6 +612,38 @@ dns_rule(const struct option *o, char *buf, size_t n)
 
 static const struct option_type type_dns = { "list of addresses", true, dns_parse,
 					     dns_print, dns_rule };
+
+static int
+virtual_parse(const struct option *o, const char *text, void *base)
+{
+	struct config *c = base;
+
+	return take_address(text, c->virtual4, &c->n_virtual4, c->virtual6,
+			    &c->n_virtual6, CONFIG_VIRTUAL);
+}
+
+static bool
+virtual_print(const struct option *o, const void *base, unsigned i, char *buf, size_t n)
+{
+	const struct config *c = base;
+
+	if (i < c->n_virtual4)
+		return inet_ntop(AF_INET, &c->virtual4[i], buf, (socklen_t)n) != NULL;
+	i -= c->n_virtual4;
+	return i < c->n_virtual6 &&
+	       inet_ntop(AF_INET6, &c->virtual6[i], buf, (socklen_t)n);
+}
+
+static void
+virtual_rule(const struct option *o, char *buf, size_t n)
+{
+	snprintf(buf, n, "addresses without a prefix length, at most %d IPv4 and %d IPv6",
+		 CONFIG_VIRTUAL, CONFIG_VIRTUAL);
+}
+
+static const struct option_type type_virtual = { "list of addresses", true,
+						 virtual_parse, virtual_print,
+						 virtual_rule };
 
 static int
 route_parse(const struct option *o, const char *text, void *base)
@@ -868,6 +908,8 @@ const struct option config_options[] = {
 
 { SECTION_NODE, "name", &type_host, 0, 0, "", NULL, NULL, EFFECT_RESTART, false,
   IN(node_name), "Name of this node in events; empty: the host name." },
+{ SECTION_NODE, "virtual_addresses", &type_virtual, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  IN(virtual4), "Addresses that move between the nodes of a pair, those of the LAN too." },
 { SECTION_NODE, "role", &type_word, 0, 0, "", "single", "single|primary|spare", EFFECT_RESTART, false,
   IN(node_role), "Place in a pair: each of its nodes leases one half of the pool." },
 

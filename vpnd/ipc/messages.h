@@ -78,7 +78,7 @@ enum sign_scheme {
 /* What a TUN device takes as one write. */
 enum tun_kind { TUN_TCP4 = 1, TUN_TCP6 = 2, TUN_UDP4 = 4, TUN_UDP6 = 8 };
 
-enum load_what { LOAD_CERT, LOAD_TOKEN_KEYS };
+enum load_what { LOAD_CERT, LOAD_TOKEN_KEYS, LOAD_PAIR_KEY };
 
 /* CHECK: would a reload of this text succeed? Nothing changes. TAKE: write it to
  * the configuration file, whole or not at all, and reload. */
@@ -214,7 +214,8 @@ enum event_what {
 
 /* LOAD_CERT: PEM of key, certificate and chain in one file, or an empty file:
  * then keys makes a self-signed one for `name`. LOAD_TOKEN_KEYS: what
- * keys_store gave before, or empty: then keys makes them. */
+ * keys_store gave before, or empty: then keys makes them. LOAD_PAIR_KEY: 32 bytes,
+ * before the connection to hasync; without it keys leaves the store alone. */
 #define IPC_FIELDS_keys_load(F)      F(u8, what, 0) F(u32, generation, 0) F(str, name, 253)
 /* chain: certificate and chain PEM without the key, for `cert` to workers. */
 #define IPC_FIELDS_keys_loaded(F)    F(u8, what, 0) F(u32, generation, 0) F(u8, is_bad, 0) F(str, text, 255) \

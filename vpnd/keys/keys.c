@@ -14,6 +14,7 @@
 #include "common/proc.h"
 #include "vpnd/keys/certs.h"
 #include "vpnd/keys/sandbox.h"
+#include "vpnd/keys/share.h"
 #include "vpnd/keys/tokenkeys.h"
 
 #include <openssl/crypto.h>
@@ -43,6 +44,7 @@ struct keys {
 	struct rate rate[CHILD_WORKERS];
 	struct cert *cert[CERTS]; /* [0] is the latest */
 	struct tokenkeys *tokens; /* in secure memory; NULL until loaded */
+	struct share share;
 	bool is_serving;
 	struct ipc_keys_loaded loaded; /* scratch: too large for a stack */
 	struct ipc_keys_store store;   /* scratch, wiped after use */
@@ -163,6 +165,16 @@ load_tokens(struct keys *k, struct span bytes)
 	return 0;
 }
 
+static int
+load_pair_key(struct keys *k, struct span key)
+{
+	int rc = share_key(&k->share, key);
+
+	if (rc < 0)
+		snprintf(k->loaded.text, sizeof(k->loaded.text), "%s", err_text(rc));
+	return rc;
+}
+
 /* Everything that OpenSSL and libuv set up at first use, while files can still
  * be opened: our own requests, once each. */
 static void
@@ -182,6 +194,8 @@ touch_everything(struct keys *k)
 	    tokenkeys_open(k->tokens, span_str(text), out, sizeof(out), &n) < 0 ||
 	    n != 4)
 		log_fatal("keys: a token does not survive seal and open");
+	if (share_touch() < 0)
+		log_fatal("keys: a secret does not survive seal and open");
 	if (cert_make("warm.example", &pem, &n) < 0 ||
 	    cert_new(&c, span_of(pem, n), 0, why, sizeof(why)) < 0 ||
 	    cert_sign(c, SIGN_ECDSA, span_of(out, 32), out, sizeof(out), &n) < 0)
@@ -268,6 +282,8 @@ on_keys_load(void *arg, struct peer *from, const union ipc_body *m, const int *f
 		rc = load_cert(k, &m->keys_load, span_of(bytes, n));
 	else if (m->keys_load.what == LOAD_TOKEN_KEYS)
 		rc = load_tokens(k, span_of(bytes, n));
+	else if (m->keys_load.what == LOAD_PAIR_KEY)
+		rc = load_pair_key(k, span_of(bytes, n));
 	else
 		log_fatal("keys: the parent asks to load %u", m->keys_load.what);
 	if (bytes != NULL)
@@ -276,18 +292,18 @@ on_keys_load(void *arg, struct peer *from, const union ipc_body *m, const int *f
 	k->loaded.is_bad = rc < 0;
 	if (rc < 0)
 		log_err(0, "keys: %s not loaded: %s",
-			m->keys_load.what == LOAD_CERT ? "certificate" : "token keys",
+			m->keys_load.what == LOAD_CERT         ? "certificate"
+			: m->keys_load.what == LOAD_TOKEN_KEYS ? "token keys"
+							       : "pair key",
 			k->loaded.text);
 	start_serving(k);
 	peer_send(from, IPC_keys_loaded, &k->loaded);
 }
 
 static void
-on_rotation_check(uv_timer_t *t)
+rotate(struct keys *k)
 {
-	struct keys *k = t->data;
-
-	if (k->tokens == NULL)
+	if (k->tokens == NULL || !share_may_rotate(&k->share))
 		return;
 	/* The key that becomes current was stored a period ago as `next`. */
 	int rc = tokenkeys_rotate(k->tokens, wall_now());
@@ -295,8 +311,40 @@ on_rotation_check(uv_timer_t *t)
 		log_err(0, "keys: token keys not rotated: %s", err_text(rc));
 	if (rc > 0) {
 		store_tokens(k);
+		share_publish(&k->share);
 		log_info(0, "token keys rotated retired=%u", k->tokens->n_old);
 	}
+}
+
+static void
+on_rotation_check(uv_timer_t *t)
+{
+	rotate(t->data);
+}
+
+/* -- the pair --------------------------------------------------------------- */
+
+static void
+on_shared(void *arg)
+{
+	store_tokens(arg); /* a start without hasync must open the same tokens */
+}
+
+static void
+on_cluster(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	struct keys *k = arg;
+
+	share_connect(&k->share, fds[0]);
+}
+
+static void
+on_role(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	struct keys *k = arg;
+
+	k->share.has_role = true;
+	k->share.is_active = m->role.is_active;
 }
 
 /* -- requests --------------------------------------------------------------- */
@@ -413,6 +461,8 @@ static const peer_handler from_parent[IPC_TYPES] = {
 	[IPC_process_new] = on_process_new,
 	[IPC_stop]        = on_stop,
 	[IPC_keys_load]   = on_keys_load,
+	[IPC_cluster]     = on_cluster,
+	[IPC_role]        = on_role,
 };
 /* permit.h keeps a worker from the token messages, and session from key_sign. */
 static const peer_handler from_others[IPC_TYPES] = {
@@ -439,6 +489,11 @@ keys_main(const struct child *c)
 	if ((rc = peer_open(&k->parent, &k->loop, fd, IPC_KEYS, IPC_PARENT, 0,
 			    from_parent, on_broken, k)) < 0)
 		log_fatal("keys: parent: %s", err_text(rc));
+	k->share.tokens = &k->tokens;
+	k->share.on_change = on_shared;
+	k->share.arg = k;
+	if ((rc = share_init(&k->share, &k->loop)) < 0)
+		log_fatal("keys: event loop: %s", err_text(rc));
 	uv_timer_init(&k->loop, &k->rotation);
 	k->rotation.data = k;
 	uv_timer_start(&k->rotation, on_rotation_check, ROTATE_CHECK_MS,
@@ -450,6 +505,7 @@ keys_main(const struct child *c)
 	for (unsigned i = 0; i < k->n_others; i++)
 		peer_close(&k->others[i], NULL);
 	peer_close(&k->parent, NULL);
+	share_close(&k->share);
 	uv_close((uv_handle_t *)&k->rotation, NULL);
 	uv_run(&k->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&k->loop);

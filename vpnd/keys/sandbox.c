@@ -8,6 +8,8 @@
 #include <seccomp.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -99,6 +101,13 @@ sandbox_enter(void)
 			f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
 			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
 			SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS));
+	/* libuv takes a connection to hasync that the parent made. */
+	if (rc == 0)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+				      SCMP_A1(SCMP_CMP_EQ, F_GETFL));
+	if (rc == 0)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+				      SCMP_A1(SCMP_CMP_EQ, FIONBIO));
 	if (rc == 0)
 		rc = seccomp_load(f);
 	if (f != NULL)

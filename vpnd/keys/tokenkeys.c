@@ -105,6 +105,45 @@ tokenkeys_rotate(struct tokenkeys *t, uint64_t wall_s)
 	return 1;
 }
 
+/* Latest first; the longest retired goes when there is no room. */
+static void
+keep_retired(struct tokenkeys *t, const struct tokenkey *k, uint64_t retired_s)
+{
+	unsigned at = 0;
+
+	while (at < t->n_old && t->old[at].wall_s >= retired_s)
+		at++;
+	if (at == TOKENKEYS_OLD)
+		return;
+	if (t->n_old == TOKENKEYS_OLD)
+		t->n_old--;
+	memmove(t->old + at + 1, t->old + at, (t->n_old - at) * sizeof(t->old[0]));
+	t->old[at] = *k;
+	t->old[at].wall_s = retired_s;
+	t->n_old++;
+}
+
+int
+tokenkeys_unite(struct tokenkeys *t, const struct tokenkeys *store, uint64_t wall_s)
+{
+	struct tokenkeys all = *store;
+
+	drop_expired(t, wall_s);
+	if (key_named(store, t->current.id) == NULL)
+		keep_retired(&all, &t->current, wall_s);
+	if (key_named(store, t->next.id) == NULL)
+		keep_retired(&all, &t->next, wall_s);
+	for (unsigned i = 0; i < t->n_old; i++)
+		if (key_named(store, t->old[i].id) == NULL)
+			keep_retired(&all, &t->old[i], t->old[i].wall_s);
+	int changed = 0;
+	for (unsigned i = 0; i < all.n_old; i++)
+		changed |= key_named(store, all.old[i].id) == NULL;
+	*t = all;
+	OPENSSL_cleanse(&all, sizeof(all));
+	return changed;
+}
+
 static void
 put_key(struct wr *w, enum role role, const struct tokenkey *k)
 {

@@ -18,7 +18,7 @@
 enum {
 	TOKENKEYS_PERIOD_S = 24 * 3600,
 	TOKENKEYS_KEEP_S = 256 * 3600, /* the longest session there can be */
-	TOKENKEYS_OLD = 16,            /* 256 h / 24 h, and some */
+	TOKENKEYS_OLD = 32, /* 256 h / 24 h, of two nodes that became a pair, and some */
 	TOKENKEYS_BYTES = 5 + (TOKENKEYS_OLD + 2) * (1 + 4 + 8 + SEAL_KEY),
 	TOKENKEYS_VERSION = 1,
 	TOKENKEYS_HEAD = 5,
@@ -42,6 +42,13 @@ int tokenkeys_make(struct tokenkeys *t, uint64_t wall_s);
 /* What is due by now: next becomes current, keys past their time are wiped.
  * 1 when something changed (store it before sealing again), 0 when not. */
 int tokenkeys_rotate(struct tokenkeys *t, uint64_t wall_s);
+
+/* A pair has one set, in the store. current and next become the store's; keys of ours
+ * that it lacks stay as retired, so that tokens of both nodes open. 1 when the result
+ * has keys that the store's has not: it has to be stored there again. 0 when it is
+ * the store's. What is past its time is left out on our side. */
+int tokenkeys_unite(struct tokenkeys *t, const struct tokenkeys *store,
+		    uint64_t wall_s);
 
 /* buf has TOKENKEYS_BYTES; returns how many are used. */
 size_t tokenkeys_write(const struct tokenkeys *t, uint8_t *buf);

@@ -11,17 +11,35 @@
 #define VPND_PARENT_FIREWALL_H
 
 #include "vpnd/config/config.h"
+#include "vpnd/parent/tickle.h"
 
 #include <stddef.h>
 
-enum { FIREWALL_TEXT = 8192 };
+enum { FIREWALL_TEXT = 12288, FIREWALL_LOST = 256 };
 
 /* The nft commands that make the table for this configuration (uplinks with
- * their interfaces) and so many workers. E_LIMIT when buf is too small, E_INVAL
- * for an interface name that cannot be quoted. */
-int firewall_text(const struct config *c, unsigned workers, char *buf, size_t cap);
+ * their interfaces) and so many workers. is_pair: another node takes the addresses
+ * when this one dies, so a dying connection is silent, and nothing is forwarded to
+ * the virtual addresses. E_LIMIT when buf is too small, E_INVAL for an interface
+ * name that cannot be quoted. */
+int firewall_text(const struct config *c, unsigned workers, bool is_pair, char *buf,
+		  size_t cap);
 
-int firewall_apply(const struct config *c, unsigned workers, char *why);
+int firewall_apply(const struct config *c, unsigned workers, bool is_pair, char *why);
 int firewall_remove(char *why);
+
+/* In a pair: what these clients (up to FIREWALL_LOST) send to the service within
+ * `seconds` is answered by an RST with the client's own numbers. For connections
+ * whose worker is dead, of which the kernel keeps a remnant that would not. */
+int firewall_lost_text(const struct endpoint *e, size_t n, unsigned seconds, char *buf,
+		       size_t cap);
+int firewall_lost(const struct endpoint *e, size_t n, unsigned seconds, char *why);
+
+/* After a takeover, until it is removed: a DTLS record to a virtual address from
+ * whom we have said nothing to yet is answered by ICMP port unreachable. A table of
+ * its own. Nothing is done without virtual addresses. */
+int firewall_stray_text(const struct config *c, char *buf, size_t cap);
+int firewall_stray(const struct config *c, char *why);
+int firewall_stray_remove(char *why);
 
 #endif

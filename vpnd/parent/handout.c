@@ -3,6 +3,7 @@
 #include "common/err.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/pairkey.h"
 #include "vpnd/parent/state.h"
 
 #include <fcntl.h>
@@ -203,6 +204,21 @@ certificate_load(struct parent *p, const struct certificate *cert)
 	load(p, LOAD_CERT, cert->generation, cert->pem_fd);
 }
 
+void
+pair_key_load(struct parent *p)
+{
+	uint8_t key[PAIRKEY];
+	int fd, rc = pairkey_load(p->opt->pair_key, key);
+
+	if (rc == 0 && (rc = memfd_of("tandem-pair-key", key, sizeof(key), &fd)) == 0) {
+		load(p, LOAD_PAIR_KEY, 0, fd);
+		close(fd);
+	} else if (rc != -ENOENT) {
+		log_limited(LOG_L_ERR, 0, "%s: %s", p->opt->pair_key, err_text(rc));
+	}
+	OPENSSL_cleanse(key, sizeof(key));
+}
+
 /* ---- to a child */
 
 void
@@ -258,6 +274,7 @@ handout_worker(struct process *c)
 		if (p->sockets.listener[i].worker == c->index)
 			handout_listener(c, &p->sockets.listener[i]);
 	c->is_equipped = true;
+	pairing_check(p);
 }
 
 /* session only reads the counters: a new description of the same memory,
@@ -305,6 +322,7 @@ handout_start(struct process *c)
 	} else if (c->who == IPC_WORKER) {
 		handout_worker(c);
 	}
+	pairing_handout(c);
 }
 
 /* ---- from a child */
@@ -396,9 +414,11 @@ on_keys_loaded(void *arg, struct peer *from, const union ipc_body *body, const i
 	int fd;
 
 	c->heard_ms = now_ms();
-	if (m->what == LOAD_TOKEN_KEYS) {
+	if (m->what != LOAD_CERT) {
 		if (m->is_bad)
-			log_err(0, "keys: token keys: %s", m->text);
+			log_err(0, "keys: %s: %s",
+				m->what == LOAD_PAIR_KEY ? "pair key" : "token keys",
+				m->text);
 		return;
 	}
 	if (p->reload.step == RELOAD_CERT &&

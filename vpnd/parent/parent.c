@@ -314,7 +314,7 @@ make_network(struct parent *p, char *why)
 	    (rc = forwarding_on(&p->forwarding, c, keep, why)) < 0)
 		return rc;
 	p->has_firewall = true;
-	return firewall_apply(c, p->workers, why);
+	return firewall_apply(c, p->workers, p->pairing.has_peer, why);
 }
 
 /* ---- what was chosen */
@@ -439,6 +439,7 @@ start_loop(struct parent *p, char *why)
 		uv_timer_init(&p->loop, &p->process[i].respawn);
 		p->process[i].respawn.data = &p->process[i];
 	}
+	pairing_init(p);
 	p->pinged_ms = now_ms();
 	uv_timer_start(&p->ping, on_ping, PING_MS, PING_MS);
 	return 0;
@@ -502,7 +503,6 @@ stop_listening(struct parent *p)
 	sockets_close(&p->sockets);
 }
 
-/* Workers first: what they report while closing is for session to hear. */
 void
 parent_stop(struct parent *p)
 {
@@ -511,6 +511,14 @@ parent_stop(struct parent *p)
 	p->is_stopping = true;
 	log_info(0, "stopping");
 	event_send(p, EV_SERVICE_STOPPING, "", "", 0);
+	if (!pairing_yield(p))
+		parent_stop_serving(p);
+}
+
+/* Workers first: what they report while closing is for session to hear. */
+void
+parent_stop_serving(struct parent *p)
+{
 	stop_listening(p);
 	tell_stop(p, true);
 	uv_timer_start(&p->stop_timer, on_stop_late, STOP_MS, 0);
@@ -549,6 +557,7 @@ close_loop(struct parent *p)
 {
 	for (unsigned i = 0; i < p->n_process; i++)
 		process_close(&p->process[i]);
+	pairing_close(p);
 	uv_walk(&p->loop, close_handle, NULL);
 	uv_run(&p->loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&p->loop);
@@ -605,6 +614,7 @@ set_up(struct parent *p, char *why)
 		return rc;
 	p->generation = p->cert.generation = p->last_cert = 1;
 	say_choices(p);
+	pairing_start(p);
 	return start_children(p, why);
 }
 

@@ -12,6 +12,8 @@ struct parent_options {
 	const char *conf_path, *node_path; /* both may name a file that is not there */
 	const char *state_dir;
 	const char *run_dir;
+	const char *hasync_path; /* NULL: hasync.sock in run_dir */
+	const char *pair_key;    /* may not be there */
 	bool is_debug;
 };
 

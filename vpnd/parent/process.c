@@ -301,6 +301,7 @@ on_death(struct process *c, int status)
 	log_err(0, "%s: died pid=%d after_s=%llu: %s", c->name, pid,
 		(unsigned long long)(now_ms() - c->started_ms) / 1000, how);
 	event_send(p, EV_PROCESS_DIED, how, c->name, (uint64_t)pid);
+	pairing_child_died(c);
 	reload_child_died(p, c);
 	respawn_later(c);
 }

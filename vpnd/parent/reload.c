@@ -160,7 +160,7 @@ swap(struct parent *p)
 	struct reload *r = &p->reload;
 	char why[WHY_MAX] = "";
 
-	if (firewall_apply(r->setup->config, p->workers, why) < 0) {
+	if (firewall_apply(r->setup->config, p->workers, p->pairing.has_peer, why) < 0) {
 		refuse(p, why);
 		return;
 	}
@@ -196,6 +196,7 @@ swap(struct parent *p)
 			handout_cert(&p->process[i]);
 	}
 	uv_timer_start(&r->deadline, on_deadline, WAIT_MS, 0);
+	pairing_check(p);
 }
 
 static char *

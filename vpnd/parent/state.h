@@ -3,13 +3,16 @@
  *
  * parent.c start, run, stop; process.c children and their socket pairs;
  * handout.c what each child is given; reload.c a changed configuration;
- * status.c the answer to `vpnctl status`.
+ * status.c the answer to `vpnctl status`; pairing.c hasync, and what a change of the
+ * role asks for.
  */
 #ifndef VPND_PARENT_STATE_H
 #define VPND_PARENT_STATE_H
 
+#include "common/cluster.h"
 #include "vpnd/ipc/child.h"
 #include "vpnd/ipc/peer.h"
+#include "vpnd/parent/endpoints.h"
 #include "vpnd/parent/parent.h"
 #include "vpnd/parent/route.h"
 #include "vpnd/parent/setup.h"
@@ -44,6 +47,7 @@ struct process {
 	bool is_equipped;     /* a worker: has its device and listeners */
 	struct peer *peer;
 	uv_timer_t respawn;
+	struct line *line; /* its connection to hasync; NULL: none */
 };
 
 /* A socket pair between two processes; both ends stay open here for ever. */
@@ -82,6 +86,42 @@ struct reload {
 	char said[1024]; /* what children had to say */
 };
 
+/* A list of clients that are being tickled. */
+struct tickling {
+	struct parent *parent;
+	uv_timer_t timer;
+	struct tickler socket;
+	struct tickle_job *job;
+	size_t n, left, cursor;
+	unsigned round, sent, failed;
+	uint64_t round_ms;
+	const struct endpoints *back; /* who is in it needs no second one; may be NULL */
+	const char *what;
+};
+
+/* hasync, if there is one, and what it says. */
+struct pairing {
+	struct cluster *cluster; /* NULL: not connected, a retry is due */
+	uv_timer_t timer;        /* next try, or next beat */
+	uv_timer_t stray, yield;
+	unsigned wait_ms;
+	bool is_up;   /* hello was answered */
+	bool is_sick; /* as it was told last */
+	uint64_t beat_ms, served_ms;
+	uint32_t generation; /* counts connections handed out */
+
+	bool has_role, is_active, is_peer_away;
+	bool has_peer; /* once there was one, the rules of a pair stay */
+	uint64_t epoch;
+	char node[IPC_NAME_MAX + 1], peer[IPC_NAME_MAX + 1];
+	bool is_watching, is_complete; /* endpoints/: asked for; all there */
+	bool has_served;               /* a takeover was handled since the start */
+	bool is_due;                   /* one is to be handled */
+	struct endpoints of_peer, own;
+	struct tickling takeover, orphans;
+	bool has_stray;
+};
+
 struct parent {
 	const struct parent_options *opt;
 	uv_loop_t loop;
@@ -114,6 +154,7 @@ struct parent {
 	bool has_loop, has_firewall, has_routes;
 
 	struct reload reload;
+	struct pairing pairing;
 	uint64_t started_ms;
 	bool is_stopping, workers_told;
 	uv_timer_t stop_timer;
@@ -152,12 +193,14 @@ int certificate_read(struct certificate *cert, const struct parent *p, char *why
 void certificate_close(struct certificate *cert);
 bool certificate_same(const struct certificate *a, const struct certificate *b);
 int token_keys_read(struct parent *p, char *why);
+void pair_key_load(struct parent *p); /* if there is one */
 void certificate_load(struct parent *p, const struct certificate *cert);
 extern const peer_handler parent_handlers[IPC_TYPES];
 
 /* parent.c */
 void parent_stop(struct parent *p);
 void parent_gone(struct parent *p); /* a child is gone while stopping */
+void parent_stop_serving(struct parent *p);
 
 /* reload.c */
 void reload_ask(struct parent *p, bool has_id, uint32_t id);
@@ -165,6 +208,19 @@ void reload_cert_loaded(struct parent *p, const struct ipc_keys_loaded *m);
 void reload_config_done(struct parent *p, struct process *c,
 			const struct ipc_config_done *m);
 void reload_child_died(struct parent *p, struct process *c);
+
+/* pairing.c */
+void pairing_init(struct parent *p);
+void pairing_start(struct parent *p);
+/* Role and connection for a child that was just started. */
+void pairing_handout(struct process *c);
+void pairing_child_died(struct process *c);
+/* Health may have changed: say so now, not at the next beat. */
+void pairing_check(struct parent *p);
+/* At a stop: let the other node take over first. True: parent_stop_serving is called
+ * when it has, or will not. */
+bool pairing_yield(struct parent *p);
+void pairing_close(struct parent *p); /* before the loop is */
 
 /* status.c */
 void status_write(struct parent *p, struct ipc_status_text *m);

@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
+# 84-pair-failover.t -- the service moves or dies, clients stay: no login, the same
+# inner address, a certificate of the other node that they trust (R162, R164, R168,
+# R169, R171, R172)
+. "$(dirname "$0")/../lib/pair.sh"
+plan 29
+
+ok "the site is up" pair_up
+C="c1 c2 c3 c4"
+ok "four clients connect" clients_up 4
+flow_start $C
+ok "traffic flows" within 5 flows $C
+both_know() { [ "$(info a 'counts | [.[].connected] | add')" = 4 ] && [ "$(info b 'counts | [.[].connected] | add')" = 4 ]; }
+ok "both nodes know the sum" within 5 both_know
+unlike "the nodes have two certificates" "$(cmp "$LAB/a.pem" "$LAB/b.pem")" '^$'
+holders_start
+
+event() { # NAME NEW-ACTIVE MAX-MS CMD...: a client may be out for so long
+	local name=$1 to=$2 max=$3 t0 n out worst=0; shift 3
+	clients_remember $C
+	t0=$EPOCHREALTIME
+	ok "$name" "$@"
+	ok "$to has the addresses" within 10 holds $to
+	ok "traffic flows again" within 20 flows $C
+	sleep 0.3
+	for n in $C; do out=$(flow_outage $n $t0); [ $out -le $worst ] || worst=$out; done
+	note "longest outage $worst ms"
+	ok "nobody was out for longer than $max ms" below $worst $max
+	ok "no login, the same addresses" clients_same $C
+}
+# Bounds are several times what is measured: two busy cores, other tests beside.
+event "planned: a to b" b 3000 ctl_on a node standby
+ok "both nodes know the sum" within 5 both_know
+event "planned: back again at once" a 3000 ctl_on a node activate
+ok "b is ready" within 10 settled
+event "all of vpnd on a: kill -9" b 5000 kill9 a vpnd
+ok "a is ready again" within 15 settled
+ok "nothing moves back" stays b 1
+ok "both nodes know the sum" within 5 both_know
+event "vpnd's parent on b: kill -9" a 5000 sh -c "nsenter -t $(cat "$LAB/b.init") -p -m kill -9 $(vpnd_process b parent)"
+holders_stop
+note "both held it for $(holders_longest ab) ms, nobody for $(holders_longest none) ms"
