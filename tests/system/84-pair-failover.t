@@ -4,7 +4,7 @@
 # inner address, a certificate of the other node that they trust (R162, R164, R168,
 # R169, R171, R172)
 . "$(dirname "$0")/../lib/pair.sh"
-plan 29
+plan 30
 
 ok "the site is up" pair_up
 C="c1 c2 c3 c4"
