@@ -37,7 +37,8 @@ take_number(const char *what, const char *word, unsigned long min, unsigned long
 	if (errno == 0 && *end == '\0' && end != word && word[0] != '-' &&
 	    *out >= min && *out <= max)
 		return true;
-	ctl_complain("%s wants a number from %lu to %lu, not '%s'", what, min, max, word);
+	ctl_complain("%s wants a number from %lu to %lu, not '%s'", what, min, max,
+		     word);
 	return false;
 }
 
@@ -70,8 +71,8 @@ print_applied(const json_t *answer, unsigned long confirm_s)
 
 	printf("in force: hash %s", text_of(answer, "hash"));
 	if (copies > 0)
-		printf(", generation %lld, on %lld node%s", number_of(answer, "generation"),
-		       copies, copies == 1 ? "" : "s");
+		printf(", generation %lld, on %lld node%s",
+		       number_of(answer, "generation"), copies, copies == 1 ? "" : "s");
 	putchar('\n');
 	if (confirm_s > 0)
 		printf("the one before returns in %lu s unless you say: vpnctl config "
@@ -88,13 +89,15 @@ pair_config_apply(struct ctl *c, struct args *a)
 
 	args_value(a, "--confirm", &confirm);
 	if (!args_end(c, a, 0, 1) ||
-	    (confirm != NULL && !take_number("--confirm", confirm, 1, 86400, &confirm_s)))
+	    (confirm != NULL &&
+	     !take_number("--confirm", confirm, 1, 86400, &confirm_s)))
 		return CTL_USAGE;
 	if ((text = read_text(a->n == 1 ? a->v[0] : default_file)) == NULL)
 		return CTL_REFUSED;
 	json_t *q = json_pack("{ss so}", "cmd", "config_apply", "text", text);
 	if (confirm_s > 0)
-		json_object_set_new(q, "confirm_s", json_integer((json_int_t)confirm_s));
+		json_object_set_new(q, "confirm_s",
+				    json_integer((json_int_t)confirm_s));
 	int rc = ctl_ask(c, q, APPLY_WAIT_S, &answer);
 	if (rc == CTL_OK && !c->is_json)
 		print_applied(answer, confirm_s);
@@ -133,9 +136,10 @@ print_history(const struct ctl *c, const json_t *answer)
 		char generation[24];
 		snprintf(generation, sizeof(generation), "%lld",
 			 number_of(row, "generation"));
-		table_add(&t, (const char *[]){ generation, text_of(row, "time"),
-						text_of(row, "node"), text_of(row, "hash"),
-						text_of(row, "why") });
+		table_add(&t,
+			  (const char *[]){ generation, text_of(row, "time"),
+					    text_of(row, "node"), text_of(row, "hash"),
+					    text_of(row, "why") });
 	}
 	table_print(&t, stdout, c->has_colour ? "\033[1m" : "");
 	table_free(&t);
@@ -165,11 +169,13 @@ pair_config_rollback(struct ctl *c, struct args *a)
 	json_t *answer;
 
 	if (!args_end(c, a, 0, 1) ||
-	    (a->n == 1 && !take_number("config rollback", a->v[0], 1, INT64_MAX, &generation)))
+	    (a->n == 1 &&
+	     !take_number("config rollback", a->v[0], 1, INT64_MAX, &generation)))
 		return CTL_USAGE;
 	json_t *q = json_pack("{ss}", "cmd", "config_rollback");
 	if (a->n == 1)
-		json_object_set_new(q, "generation", json_integer((json_int_t)generation));
+		json_object_set_new(q, "generation",
+				    json_integer((json_int_t)generation));
 	int rc = ctl_ask(c, q, APPLY_WAIT_S, &answer);
 	if (rc == CTL_OK && !c->is_json)
 		print_applied(answer, 0);

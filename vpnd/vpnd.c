@@ -40,9 +40,9 @@ static const struct option words[] = {
 	{ "explain", no_argument, NULL, WORD_EXPLAIN },
 	{ "explain-json", no_argument, NULL, WORD_EXPLAIN_JSON },
 	{ "diff", required_argument, NULL, WORD_DIFF },
+	{ "set", no_argument, NULL, WORD_SET },
 	{ "hasync", required_argument, NULL, WORD_HASYNC },
 	{ "pair-key", required_argument, NULL, WORD_PAIR_KEY },
-	{ "set", no_argument, NULL, WORD_SET },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -86,9 +86,9 @@ main(int argc, char **argv)
 		case WORD_EXPLAIN: return parent_explain(false);
 		case WORD_EXPLAIN_JSON: return parent_explain(true);
 		case WORD_DIFF: running = optarg; break;
+		case WORD_SET: is_set = true; break;
 		case WORD_HASYNC: o.hasync_path = optarg; break;
 		case WORD_PAIR_KEY: o.pair_key = optarg; break;
-		case WORD_SET: is_set = true; break;
 		case 'f': o.conf_path = optarg; break;
 		case 'n': o.node_path = optarg; break;
 		case 's': o.state_dir = optarg; break;

@@ -132,7 +132,7 @@ vpnd_start() {
 	}
 	END
 	# ocserv leaves masquerading to the administrator; so nobody masquerades here.
-	echo 'wan wan1 { nat = false }' >"$PERF/vpnd/node.conf"
+	printf 'node { mode = passthrough }\nwan wan1 { nat = false }\n' >"$PERF/vpnd/node.conf"
 	"$TANDEM_BIN/vpnd" -f "$PERF/vpnd/conf" -n "$PERF/vpnd/node.conf" \
 		-s "$PERF/vpnd/state" -r "$PERF/vpnd/run" >"$PERF/vpnd/log" 2>&1 &
 	SERVER_PID=$!

@@ -35,9 +35,10 @@ each_event_means_one_thing_in_each_state(void)
 			struct apply_edge want = { APPLY_NOTHING, (enum apply_state)s };
 			for (size_t i = 0; i < sizeof(cell) / sizeof(cell[0]); i++)
 				if ((int)cell[i].from == s && (int)cell[i].event == e)
-					want = (struct apply_edge){ cell[i].action, cell[i].to };
+					want = (struct apply_edge){ cell[i].action,
+								    cell[i].to };
 			struct apply_edge got =
-			        apply_step((enum apply_state)s, (enum apply_event)e);
+				apply_step((enum apply_state)s, (enum apply_event)e);
 			ok(got.action == want.action && got.next == want.next,
 			   "state %d event %d", s, e);
 		}
@@ -57,10 +58,11 @@ nothing_is_committed_without_a_vote(void)
 				enum apply_state s = APPLY_IDLE;
 				bool is_checked = false, is_voted = false;
 				for (int i = 0; i < 3; i++) {
-					struct apply_edge x = apply_step(s, (enum apply_event)e[i]);
+					struct apply_edge x =
+						apply_step(s, (enum apply_event)e[i]);
 					is_checked |= e[i] == APPLY_OWN_YES;
 					is_voted |= e[i] == APPLY_PEER_YES ||
-					            e[i] == APPLY_PEER_AWAY;
+						    e[i] == APPLY_PEER_AWAY;
 					if (x.action == APPLY_DO_COMMIT) {
 						commits++;
 						bad += !is_checked || !is_voted;

@@ -54,7 +54,9 @@ answer_code(void)
 {
 	const char *s = json_string_value(json_object_get(answered, "code"));
 
-	return s != NULL ? s : json_is_true(json_object_get(answered, "ok")) ? "ok" : "none";
+	return s != NULL                                       ? s
+	       : json_is_true(json_object_get(answered, "ok")) ? "ok"
+							       : "none";
 }
 
 static const char *
@@ -79,7 +81,7 @@ store_text(const struct cluster_msg *m)
 		return;
 	free(put_text[at]);
 	snprintf(put_name[at], sizeof(put_name[at]), "%.*s", (int)m->name.n,
-	         (const char *)m->name.p);
+		 (const char *)m->name.p);
 	put_text[at] = strndup((const char *)m->bytes.p, m->bytes.n);
 }
 
@@ -109,7 +111,8 @@ store_take(const struct cluster_msg *m)
 			store_text(m);
 		a.generation = ++generation;
 	}
-	while (m->type == CLUSTER_SET_ADD && cluster_entry_decode(&in, &last_entry) == 0) {
+	while (m->type == CLUSTER_SET_ADD &&
+	       cluster_entry_decode(&in, &last_entry) == 0) {
 		added += !last_entry.is_gone;
 		gone += last_entry.is_gone;
 	}
@@ -151,9 +154,11 @@ turn_long(void)
 static void
 push(const char *name, uint8_t flags, struct span bytes)
 {
-	store_send(&(struct cluster_msg){ .type = CLUSTER_CHANGED, .name = span_str(name),
-	                                  .flags = flags, .generation = ++generation,
-	                                  .bytes = bytes });
+	store_send(&(struct cluster_msg){ .type = CLUSTER_CHANGED,
+					  .name = span_str(name),
+					  .flags = flags,
+					  .generation = ++generation,
+					  .bytes = bytes });
 	turn();
 }
 
@@ -161,8 +166,12 @@ static void
 push_role(void)
 {
 	store_send(&(struct cluster_msg){
-	        .type = CLUSTER_ROLE, .generation = 7, .name = SPAN("a"), .writer = SPAN("b"),
-	        .flags = (uint8_t)(CLUSTER_ACTIVE | (peer_is_away ? CLUSTER_PEER_AWAY : 0)) });
+		.type = CLUSTER_ROLE,
+		.generation = 7,
+		.name = SPAN("a"),
+		.writer = SPAN("b"),
+		.flags = (uint8_t)(CLUSTER_ACTIVE |
+				   (peer_is_away ? CLUSTER_PEER_AWAY : 0)) });
 	turn();
 }
 
@@ -175,13 +184,17 @@ pair_up(enum node_role role, const char *running)
 	lab.config.node_role = role;
 	lab_restart();
 	uv_loop_init(&loop);
-	control = (struct control_host){ .table = lab.t, .config = &lab.config, .now = lab_now,
-		                         .generation = 1, .text = running };
-	host = (struct pair_host){ .control = &control, .config_put = on_config_put,
-		                   .answer = on_answer };
+	control = (struct control_host){ .table = lab.t,
+					 .config = &lab.config,
+					 .now = lab_now,
+					 .generation = 1,
+					 .text = running };
+	host = (struct pair_host){ .control = &control,
+				   .config_put = on_config_put,
+				   .answer = on_answer };
 	/* SHA-256, the first 8 bytes: what session_main makes of the text. */
 	snprintf(control.hash, sizeof(control.hash), "%s",
-	         strcmp(running, "") == 0 ? "e3b0c44298fc1c14" : "0000000000000000");
+		 strcmp(running, "") == 0 ? "e3b0c44298fc1c14" : "0000000000000000");
 	watches = hellos = added = gone = removed = asked = 0;
 	put_status = CLUSTER_OK;
 	store_is_silent = peer_is_away = false;
@@ -241,11 +254,13 @@ it_says_what_it_has(void)
 	ok(strstr(text_of("counts/a"), "\"connected\":0") != NULL, "counts: %s",
 	   text_of("counts/a"));
 	ok(strcmp(text_of("config"), "") == 0, "the primary gives its configuration");
-	ok(strstr(text_of("config-history"), "\"generation\"") != NULL, "which begins a history");
+	ok(strstr(text_of("config-history"), "\"generation\"") != NULL,
+	   "which begins a history");
 	lab_login("u", token);
 	lab_connect(0, token);
 	struct session *s = session_at(lab.t, lab_grant().slot);
-	s->source = s->local = (struct ip_addr){ .family = 4, .port = 443, .b = { 192, 0, 2, 1 } };
+	s->source = s->local =
+		(struct ip_addr){ .family = 4, .port = 443, .b = { 192, 0, 2, 1 } };
 	pair_tunnel(pair, s, true);
 	turn_long();
 	is_int(added, 1, "an endpoint is told");
@@ -258,7 +273,8 @@ it_says_what_it_has(void)
 	ask("{\"cmd\":\"nodes\"}");
 	is_int((int)json_integer_value(json_object_get(answered, "total_connected")), 1,
 	       "nodes: the sum");
-	is_int((int)json_array_size(json_object_get(answered, "nodes")), 2, "of two nodes");
+	is_int((int)json_array_size(json_object_get(answered, "nodes")), 2,
+	       "of two nodes");
 	pair_down();
 }
 
@@ -273,8 +289,10 @@ it_takes_what_the_other_says(void)
 	push_role();
 	lab_login("u", token);
 	struct session *s = session_at(lab.t, 0);
-	struct cluster_entry e = { .key_n = IPC_SID, .value_n = ENDPOINT_SIZE,
-		                   .expires_s = endpoint_expiry_s(lab.now.wall_ms / 1000) };
+	struct cluster_entry e = { .key_n = IPC_SID,
+				   .value_n = ENDPOINT_SIZE,
+				   .expires_s =
+					   endpoint_expiry_s(lab.now.wall_ms / 1000) };
 	memcpy(e.key, s->claims.sid, IPC_SID);
 	struct wr w = wr_open(buf, sizeof(buf));
 	cluster_entry_encode(&w, &e);
@@ -318,8 +336,9 @@ static void
 peer_votes(const char *id, bool is_yes, const char *why)
 {
 	char text[512];
-	int n = snprintf(text, sizeof(text), "{\"vote\":\"%s\",\"yes\":%s,\"why\":\"%s\"}", id,
-	                 is_yes ? "true" : "false", why);
+	int n = snprintf(text, sizeof(text),
+			 "{\"vote\":\"%s\",\"yes\":%s,\"why\":\"%s\"}", id,
+			 is_yes ? "true" : "false", why);
 
 	push("counts/b", 0, span_of(text, (size_t)n));
 }
@@ -337,7 +356,7 @@ proposal_id(void)
 }
 
 static const char apply_json[] =
-        "{\"cmd\":\"config_apply\",\"text\":\"server { port = 444 }\\n\"}";
+	"{\"cmd\":\"config_apply\",\"text\":\"server { port = 444 }\\n\"}";
 
 static void
 both_must_agree(void)
@@ -359,7 +378,7 @@ both_must_agree(void)
 	peer_votes(proposal_id(), false, "certificate.pem: no such file");
 	is_str(answer_code(), "config_refused", "with its no it is refused");
 	ok(strstr(json_string_value(json_object_get(answered, "error")),
-	          "b: certificate.pem") != NULL,
+		  "b: certificate.pem") != NULL,
 	   "naming the node");
 	ok(strcmp(text_of("config"), "") == 0, "nothing is committed");
 	pair_down();
@@ -410,19 +429,20 @@ mistakes_are_refused_at_once(void)
 static void
 a_proposal_is_voted_on(void)
 {
-	static const char good[] = "{\"id\":\"1\",\"node\":\"b\",\"text\":\"server { }\\n\"}",
-	                  bad[] = "{\"id\":\"2\",\"node\":\"b\",\"text\":\"x = 1\\n\"}";
+	static const char good[] =
+		"{\"id\":\"1\",\"node\":\"b\",\"text\":\"server { }\\n\"}",
+			  bad[] = "{\"id\":\"2\",\"node\":\"b\",\"text\":\"x = 1\\n\"}";
 
 	pair_up(NODE_SPARE, "");
 	push_role();
 	push("config-proposal", 0, span_of(good, sizeof(good) - 1));
 	is_int(asked_how, CONFIG_CHECK, "our parent is asked");
 	parent_says(false, "");
-	ok(strstr(text_of("counts/a"), "\"vote\":\"1\",\"yes\":true") != NULL, "yes: %s",
-	   text_of("counts/a"));
+	ok(strstr(text_of("counts/a"), "\"vote\":\"1\",\"yes\":true") != NULL,
+	   "yes: %s", text_of("counts/a"));
 	push("config-proposal", 0, span_of(bad, sizeof(bad) - 1));
-	ok(strstr(text_of("counts/a"), "\"vote\":\"2\",\"yes\":false") != NULL, "no: %s",
-	   text_of("counts/a"));
+	ok(strstr(text_of("counts/a"), "\"vote\":\"2\",\"yes\":false") != NULL,
+	   "no: %s", text_of("counts/a"));
 	is_int(asked, 1, "for a mistake nobody is asked");
 	push("config", 0, SPAN("server { port = 445 }\n"));
 	is_int(asked, 2, "what is committed");
@@ -444,10 +464,11 @@ what_nobody_confirms_returns(void)
 	parent_says(false, "");
 	char hash[PAIR_HASH + 1];
 	pair_hash_text("server { port = 446 }\n", 22, hash);
-	int n = snprintf(text, sizeof(text),
-	                 "{\"hash\":\"%s\",\"until_ms\":%llu,\"back\":\"server { port = "
-	                 "447 }\\n\",\"node\":\"b\"}",
-	                 hash, (unsigned long long)lab.now.wall_ms + 5000);
+	int n = snprintf(
+		text, sizeof(text),
+		"{\"hash\":\"%s\",\"until_ms\":%llu,\"back\":\"server { port = "
+		"447 }\\n\",\"node\":\"b\"}",
+		hash, (unsigned long long)lab.now.wall_ms + 5000);
 	push("config-confirm", 0, span_of(text, (size_t)n));
 	lab_wait(4);
 	pair_tick(pair);
@@ -473,9 +494,10 @@ connect_again(const char *text, uint64_t config_generation)
 	store_is_silent = true;
 	pair_connect(pair, fd[0]);
 	turn();
-	store_send(&(struct cluster_msg){ .type = CLUSTER_CHANGED, .name = SPAN("config"),
-	                                  .generation = config_generation,
-	                                  .bytes = span_str(text) });
+	store_send(&(struct cluster_msg){ .type = CLUSTER_CHANGED,
+					  .name = SPAN("config"),
+					  .generation = config_generation,
+					  .bytes = span_str(text) });
 	store_is_silent = false;
 	/* HELLO is 1, the watches 2 to 6. */
 	store_send(&(struct cluster_msg){ .type = CLUSTER_ANSWER, .id = 6 });
@@ -532,11 +554,11 @@ static void
 endpoints_are_what_the_waker_reads(void)
 {
 	static const uint8_t want[ENDPOINT_SIZE] = {
-		4,   192, 0, 2, 7, 0, 0, 0, 0, 0, 0, 0, 0,   0,   0, 0, 0, 0xc3, 0x50,
+		4,   192, 0,   2, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,    0xc3, 0x50,
 		198, 51,  100, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01, 0xbb
 	};
 	struct ip_addr client = { .family = 4, .port = 50000, .b = { 192, 0, 2, 7 } },
-	               local = { .family = 4, .port = 443, .b = { 198, 51, 100, 1 } };
+		       local = { .family = 4, .port = 443, .b = { 198, 51, 100, 1 } };
 	uint8_t value[ENDPOINT_SIZE];
 
 	ok(endpoint_encode(value, &client, &local), "two addresses");

@@ -61,9 +61,11 @@ a_session_of_the_other_half_stays_valid(void)
 	is_int(lab_grant().session_left_s, 28800 - 100, "the time left goes on");
 	ok(lab_grant().is_reconnect, "it is a reconnect");
 	is_int(lab.events[EV_CLIENT_RECONNECTED], 1, "and is told so");
-	ok(strcmp(lab.reason[EV_CLIENT_RECONNECTED], "failover") == 0, "because of a failover");
+	ok(strcmp(lab.reason[EV_CLIENT_RECONNECTED], "failover") == 0,
+	   "because of a failover");
 	lab_connect(1, token);
-	ok(lab.reason[EV_CLIENT_RECONNECTED][0] == '\0', "the next one is an ordinary one");
+	ok(lab.reason[EV_CLIENT_RECONNECTED][0] == '\0',
+	   "the next one is an ordinary one");
 	lab_down();
 }
 
@@ -179,8 +181,8 @@ a_dead_node_keeps_nobody(void)
 	lab_up();
 	lab_login("a", token);
 	session_peer(lab.t, false, 0, lab.now);
-	session_there(lab.t, only_session()->claims.sid, true, lab.now.wall_ms / 1000, true,
-	              lab.now);
+	session_there(lab.t, only_session()->claims.sid, true, lab.now.wall_ms / 1000,
+		      true, lab.now);
 	lab_wait(4000);
 	session_peer(lab.t, true, 0, lab.now);
 	lab_wait(1799);
@@ -212,12 +214,15 @@ the_newer_connection_wins(void)
 		session_peer(lab.t, false, 0, lab.now);
 		lab_forget();
 		struct session *s = only_session();
-		session_there(lab.t, s->claims.sid, true,
-		              (uint64_t)((int64_t)(lab.now.wall_ms / 1000) + row[i].their_s),
-		              row[i].is_ours_first, lab.now);
-		is_int(s->state, row[i].yields ? SESSION_AWAY : SESSION_CONNECTED, row[i].text);
+		session_there(
+			lab.t, s->claims.sid, true,
+			(uint64_t)((int64_t)(lab.now.wall_ms / 1000) + row[i].their_s),
+			row[i].is_ours_first, lab.now);
+		is_int(s->state, row[i].yields ? SESSION_AWAY : SESSION_CONNECTED,
+		       row[i].text);
 		is_int(lab.sent[IPC_tunnel_close], row[i].yields, "closed or not");
-		is_int(lab.last[IPC_tunnel_close].tunnel_close.say, 0, "without a word");
+		is_int(lab.last[IPC_tunnel_close].tunnel_close.say, 0,
+		       "without a word");
 		is_int(lab.told_revoked, 0, "nothing is revoked");
 		if (row[i].yields) {
 			is_int(lab_connect(0, token), TOKEN_OK, "it may come back");

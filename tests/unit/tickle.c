@@ -35,9 +35,9 @@ between(const char *client, uint16_t port, const char *local)
 static void
 the_segment_is_a_bare_ack_with_the_right_checksum(void)
 {
-	static const uint8_t want4[TICKLE_SEGMENT] = { 0x01, 0xbb, 0xc3, 0x50, 0, 0, 0,
-		                                       0,    0,    0,    0,    0, 0x50,
-		                                       0x10, 0,    0 };
+	static const uint8_t want4[TICKLE_SEGMENT] = { 0x01, 0xbb, 0xc3, 0x50, 0, 0,
+						       0,    0,    0,    0,    0, 0,
+						       0x50, 0x10, 0,    0 };
 	struct endpoint e = between("203.0.113.11", 50000, "192.0.2.10");
 	uint8_t got[TICKLE_SEGMENT];
 
@@ -80,7 +80,7 @@ static void
 a_value_is_read_as_it_was_written(void)
 {
 	const struct endpoint in[] = { between("203.0.113.11", 50000, "192.0.2.10"),
-		                       between("2001:db8::11", 1, "2001:db8:1::10") };
+				       between("2001:db8::11", 1, "2001:db8:1::10") };
 
 	for (int i = 0; i < 2; i++) {
 		uint8_t v[ENDPOINT_VALUE];
@@ -96,10 +96,10 @@ a_value_is_read_as_it_was_written(void)
 static void
 values_that_name_no_connection_are_refused(void)
 {
-	static const char *const no[] = { "0.0.0.0",   "0.1.2.3", "127.0.0.1",
-		                          "224.0.0.1", "255.255.255.255" };
+	static const char *const no[] = { "0.0.0.0", "0.1.2.3", "127.0.0.1",
+					  "224.0.0.1", "255.255.255.255" };
 	static const char *const no6[] = { "::", "::1", "ff02::1", "fe80::1",
-		                           "::ffff:192.0.2.1" };
+					   "::ffff:192.0.2.1" };
 	uint8_t v[ENDPOINT_VALUE + 1] = { 0 };
 	struct endpoint e = between("203.0.113.11", 50000, "192.0.2.10"), out;
 
@@ -239,8 +239,9 @@ the_kernel_sends_it_only_from_an_address_of_its_own(void)
 	uint8_t got[128];
 
 	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 ||
-	    system("ip link set lo up; for a in 10 77; do ip addr add 192.0.2.$a dev lo; "
-	           "ip addr add 2001:db8::$a/128 dev lo nodad; done") != 0) {
+	    system("ip link set lo up; for a in 10 77; do ip addr add 192.0.2.$a dev "
+		   "lo; "
+		   "ip addr add 2001:db8::$a/128 dev lo nodad; done") != 0) {
 		ok(true, "sending # SKIP needs root");
 		return;
 	}

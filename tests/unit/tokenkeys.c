@@ -300,7 +300,8 @@ a_union_has_an_end(void)
 	}
 	is_int(full.n_old, TOKENKEYS_OLD, "the set is full");
 	ok(opens(&full, young) && !opens(&full, first), "the youngest are kept");
-	is_int(tokenkeys_unite(&b, &full, start + 61), 0, "and nobody goes on about it");
+	is_int(tokenkeys_unite(&b, &full, start + 61), 0,
+	       "and nobody goes on about it");
 	tokenkeys_make(&a, start - 300 * HOUR);
 	a.current.wall_s = a.next.wall_s = start;
 	a.old[0] = a.next;

@@ -59,8 +59,10 @@ on_put(void *arg, const struct cluster_msg *a)
 int
 replica_put(struct replica *r, struct span text, replica_done done, void *arg)
 {
-	struct cluster_msg m = { .type = CLUSTER_PUT, .name = SPAN("users"),
-				 .generation = r->generation, .bytes = text };
+	struct cluster_msg m = { .type = CLUSTER_PUT,
+				 .name = SPAN("users"),
+				 .generation = r->generation,
+				 .bytes = text };
 
 	if (r->is_putting)
 		return E_AGAIN;

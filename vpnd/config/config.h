@@ -75,11 +75,11 @@ struct config_group {
 struct config {
 	/* node.conf */
 	char node_name[64]; /* default: the host name */
+	enum node_role node_role; /* of a pair: which half of the pool is ours */
+	enum node_mode mode;
 	struct in_addr virtual4[CONFIG_VIRTUAL]; /* they move within a pair */
 	struct in6_addr virtual6[CONFIG_VIRTUAL];
 	unsigned n_virtual4, n_virtual6;
-	enum node_role node_role; /* of a pair: which half of the pool is ours */
-	enum node_mode mode;
 	struct config_wan wan[CONFIG_WANS];
 	unsigned n_wan; /* at least 1: "wan1" on the default route's interface */
 

@@ -245,7 +245,8 @@ share_key(struct share *s, struct span key)
 {
 	if (key.n != PAIRKEY)
 		return E_INVAL;
-	if (s->pair_key == NULL && (s->pair_key = OPENSSL_secure_malloc(PAIRKEY)) == NULL)
+	if (s->pair_key == NULL &&
+	    (s->pair_key = OPENSSL_secure_malloc(PAIRKEY)) == NULL)
 		return E_NOMEM;
 	memcpy(s->pair_key, key.p, PAIRKEY);
 	return 0;

@@ -18,7 +18,7 @@ struct cluster;
 
 struct share {
 	uv_loop_t *loop;
-	struct tokenkeys **tokens; /* NULL until loaded; owned by the caller */
+	struct tokenkeys **tokens;    /* NULL until loaded; owned by the caller */
 	void (*on_change)(void *arg); /* *tokens is another set now */
 	void *arg;
 	uv_pipe_t first;

@@ -164,8 +164,10 @@ static void
 put_lost(struct text *t, const struct config *c)
 {
 	put(t,
-	    "\tset lost4 { type ipv4_addr . inet_service; flags timeout; size 65536; }\n"
-	    "\tset lost6 { type ipv6_addr . inet_service; flags timeout; size 65536; }\n"
+	    "\tset lost4 { type ipv4_addr . inet_service; flags timeout; size 65536; "
+	    "}\n"
+	    "\tset lost6 { type ipv6_addr . inet_service; flags timeout; size 65536; "
+	    "}\n"
 	    "\tchain lost {\n"
 	    "\t\ttype filter hook input priority filter; policy accept;\n"
 	    "\t\ttcp dport %u tcp flags & (syn | rst) == 0 "

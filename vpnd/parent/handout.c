@@ -509,6 +509,14 @@ on_reload(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 }
 
 static void
+on_config_put(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	struct process *c = arg;
+
+	reload_put(c->parent, &m->config_put, fds[0]);
+}
+
+static void
 on_status_ask(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 {
 	struct process *c = arg;
@@ -527,6 +535,7 @@ const peer_handler parent_handlers[IPC_TYPES] = {
 	[IPC_pong] = on_pong,
 	[IPC_config_done] = on_config_done,
 	[IPC_keys_store] = on_keys_store,
+	[IPC_config_put] = on_config_put,
 	[IPC_keys_loaded] = on_keys_loaded,
 	[IPC_route_set] = on_route_set,
 	[IPC_route_del] = on_route_del,

@@ -53,10 +53,10 @@ on_socket(const struct nlmsghdr *h, void *arg)
 	if (mark == MARK_ON_PURPOSE)
 		return MNL_CB_OK;
 	s->e[s->n++] = (struct endpoint){
-		.client = address_of(d->idiag_family, d->id.idiag_dst,
-				     d->id.idiag_dport),
-		.local = address_of(d->idiag_family, d->id.idiag_src,
-				    d->id.idiag_sport),
+		.client =
+			address_of(d->idiag_family, d->id.idiag_dst, d->id.idiag_dport),
+		.local =
+			address_of(d->idiag_family, d->id.idiag_src, d->id.idiag_sport),
 	};
 	return MNL_CB_OK;
 }
@@ -76,8 +76,7 @@ ask(struct mnl_socket *nl, uint8_t family, struct search *s)
 	q = mnl_nlmsg_put_extra_header(h, sizeof(*q));
 	q->sdiag_family = family;
 	q->sdiag_protocol = IPPROTO_TCP;
-	q->idiag_states =
-		1u << TCP_FIN_WAIT1 | 1u << TCP_CLOSING | 1u << TCP_LAST_ACK;
+	q->idiag_states = 1u << TCP_FIN_WAIT1 | 1u << TCP_CLOSING | 1u << TCP_LAST_ACK;
 	q->id.idiag_sport = htons(s->port);
 	if (mnl_socket_sendto(nl, h, h->nlmsg_len) < 0)
 		return -errno;

@@ -18,11 +18,11 @@ enum {
 	RETRY_MS = 200,
 	RETRY_MAX_MS = 2000,
 	BEAT_MS = 1000,
-	HANG_MS = 5000,     /* two pings without an answer */
-	RESTARTS_SICK = 3,  /* quick deaths in a row */
-	RESTART_MS = 500,   /* a worker is replaced within */
-	YIELD_MS = 700,     /* how long a stop waits for the other node */
-	TICK_MS = 10,       /* 5 each: 500 a second, so that no storm comes back */
+	HANG_MS = 5000,    /* two pings without an answer */
+	RESTARTS_SICK = 3, /* quick deaths in a row */
+	RESTART_MS = 500,  /* a worker is replaced within */
+	YIELD_MS = 700,    /* how long a stop waits for the other node */
+	TICK_MS = 10,      /* 5 each: 500 a second, so that no storm comes back */
 	TICK_BATCH = 5,
 	TICK_MISSES = 8,
 	ADDRESS_MS = 1000, /* an address that is not here by then does not come */
@@ -258,9 +258,8 @@ beat(struct parent *p)
 	uint64_t now = now_ms();
 
 	/* If we were asleep ourselves, nobody's silence means anything yet. */
-	for (unsigned i = 0; q->beat_ms != 0 && now - q->beat_ms > 2 * BEAT_MS &&
-			     i < p->n_process;
-	     i++)
+	for (unsigned i = 0;
+	     q->beat_ms != 0 && now - q->beat_ms > 2 * BEAT_MS && i < p->n_process; i++)
 		p->process[i].heard_ms = now;
 	q->beat_ms = now;
 	bool sick = is_sick(p, now);
@@ -395,8 +394,8 @@ send_role(struct process *c)
 {
 	const struct pairing *q = &c->parent->pairing;
 	struct ipc_role m = { .is_active = q->is_active,
-		              .epoch = q->epoch,
-		              .is_peer_away = q->is_peer_away };
+			      .epoch = q->epoch,
+			      .is_peer_away = q->is_peer_away };
 
 	if (!q->has_role || !is_told(c) || c->peer == NULL)
 		return;
@@ -504,7 +503,8 @@ on_role(struct parent *p, const struct cluster_msg *m)
 	bool active = m->flags & CLUSTER_ACTIVE;
 	bool was_active = q->is_active, is_first = !q->has_role;
 
-	if (!cluster_node_ok(m->name) || (m->writer.n > 0 && !cluster_node_ok(m->writer)))
+	if (!cluster_node_ok(m->name) ||
+	    (m->writer.n > 0 && !cluster_node_ok(m->writer)))
 		return;
 	if (is_first || active != was_active || m->generation != q->epoch)
 		log_info(0, "pair: this node is %s epoch=%llu",
@@ -545,7 +545,8 @@ on_changed(struct parent *p, const struct cluster_msg *m)
 						       : NULL;
 	if (s == NULL)
 		return;
-	/* Our session strikes out what its predecessor had; those are to be told yet. */
+	/* Our session strikes out what its predecessor had; those are to be told yet.
+	 */
 	if (s == &q->own && q->is_due && !q->has_served &&
 	    (m->flags & (CLUSTER_DELTA | CLUSTER_REMOVE)))
 		return;

@@ -3,10 +3,12 @@
  * check, open sockets, load the certificate. Then it swaps, or throws the new
  * world away and says why. */
 #include "common/err.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "vpnd/parent/firewall.h"
 #include "vpnd/parent/state.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,23 @@ drop_config(struct reload *r)
 	if (r->config_fd >= 0)
 		close(r->config_fd);
 	r->config_fd = -1;
+}
+
+static void
+put_done(struct parent *p, uint32_t id, bool is_bad, const char *text)
+{
+	struct process *session = process_of(p, IPC_SESSION, 0);
+	struct ipc_config_put_done *m = calloc(1, sizeof(*m));
+	size_t n = strlen(text);
+
+	if (m != NULL && session->peer != NULL) {
+		m->id = id;
+		m->is_bad = is_bad;
+		m->text.n = (uint32_t)(n < sizeof(m->text.p) ? n : sizeof(m->text.p));
+		memcpy(m->text.p, text, m->text.n);
+		(void)peer_send(session->peer, IPC_config_put_done, m);
+	}
+	free(m);
 }
 
 /* Back to idle; tell who asked; go again if somebody asked meanwhile. */
@@ -52,8 +71,13 @@ finish(struct parent *p, bool is_bad, const char *text)
 	}
 	free(m);
 	r->has_id = false;
+	if (r->put_id != 0)
+		put_done(p, r->put_id, is_bad, text);
+	r->put_id = 0;
 	if (r->is_again) {
 		r->is_again = false;
+		r->put_id = r->next_put_id;
+		r->next_put_id = 0;
 		r->has_id = r->next_has_id;
 		r->id = r->next_id;
 		begin(p);
@@ -279,6 +303,59 @@ reload_ask(struct parent *p, bool has_id, uint32_t id)
 	r->has_id = has_id;
 	r->id = id;
 	begin(p);
+}
+
+/* Would a reload of this text get as far as the children? */
+static bool
+would_load(struct parent *p, const char *text, char *said, size_t cap)
+{
+	struct config_report report = { 0 };
+	struct setup *s = NULL;
+	char why[WHY_MAX] = "";
+
+	int rc = setup_load_text(&s, p->opt, text, &report, why);
+	char *findings = findings_text(&report);
+	config_report_free(&report);
+	bool is_good = rc == 0 && setup_resolve(s, why) == 0 &&
+		       !needs_restart(p, s->config, why, sizeof(why));
+	if (!is_good)
+		snprintf(said, cap, "%s",
+			 why[0] != '\0'                               ? why
+			 : findings != NULL && findings[0] != '\0' ? findings
+								   : err_text(rc));
+	free(findings);
+	setup_free(s);
+	return is_good;
+}
+
+void
+reload_put(struct parent *p, const struct ipc_config_put *m, int fd)
+{
+	struct reload *r = &p->reload;
+	char said[2048] = "";
+	uint8_t *text = NULL;
+	size_t n = 0;
+	int rc = file_read_fd(fd, CONFIG_TEXT_MAX, &text, &n);
+
+	close(fd);
+	if (rc < 0)
+		snprintf(said, sizeof(said), "%s", err_text(rc));
+	bool is_good = rc == 0 && would_load(p, (const char *)text, said, sizeof(said));
+	if (is_good && m->how == CONFIG_TAKE &&
+	    (rc = file_replace(AT_FDCWD, p->opt->conf_path, span_of(text, n), 0644)) < 0) {
+		snprintf(said, sizeof(said), "%s: %s", p->opt->conf_path, err_text(rc));
+		is_good = false;
+	}
+	free(text);
+	if (!is_good || m->how != CONFIG_TAKE) {
+		put_done(p, m->id, !is_good, said);
+		return;
+	}
+	if (r->step == RELOAD_IDLE)
+		r->put_id = m->id;
+	else
+		r->next_put_id = m->id;
+	reload_ask(p, false, 0);
 }
 
 void

@@ -59,6 +59,22 @@ int
 setup_load(struct setup **out, const struct parent_options *o,
 	   struct config_report *report, char *why)
 {
+	return setup_load_text(out, o, NULL, report, why);
+}
+
+static int
+take_text(const char *path, const char *text, char **copy, char *why)
+{
+	if (text == NULL)
+		return read_text(path, copy, why);
+	*copy = strdup(text);
+	return *copy == NULL ? E_NOMEM : 0;
+}
+
+int
+setup_load_text(struct setup **out, const struct parent_options *o, const char *text,
+		struct config_report *report, char *why)
+{
 	struct setup *s = calloc(1, sizeof(*s));
 	int rc;
 
@@ -66,7 +82,7 @@ setup_load(struct setup **out, const struct parent_options *o,
 	*out = NULL;
 	if (s == NULL)
 		return E_NOMEM;
-	if ((rc = read_text(o->conf_path, &s->bundle.conf, why)) < 0 ||
+	if ((rc = take_text(o->conf_path, text, &s->bundle.conf, why)) < 0 ||
 	    (rc = read_text(o->node_path, &s->bundle.node, why)) < 0)
 		goto free_setup;
 	rc = config_load(&s->config, o->conf_path, s->bundle.conf, o->node_path,

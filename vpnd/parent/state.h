@@ -77,6 +77,7 @@ struct reload {
 	bool is_again; /* asked for while one was under way */
 	bool has_id, next_has_id;
 	uint32_t id, next_id; /* whom to answer: a reload message of session */
+	uint32_t put_id, next_put_id; /* or a config_put; 0: none */
 	struct setup *setup;  /* the new world, until it is swapped in */
 	struct sockets sockets;
 	int config_fd;
@@ -204,6 +205,8 @@ void parent_stop_serving(struct parent *p);
 
 /* reload.c */
 void reload_ask(struct parent *p, bool has_id, uint32_t id);
+/* Check this text, or take it into the file and reload. Closes fd. */
+void reload_put(struct parent *p, const struct ipc_config_put *m, int fd);
 void reload_cert_loaded(struct parent *p, const struct ipc_keys_loaded *m);
 void reload_config_done(struct parent *p, struct process *c,
 			const struct ipc_config_done *m);

@@ -30,5 +30,6 @@ apply_step(enum apply_state s, enum apply_event e)
 {
 	struct apply_edge edge = edges[s][e];
 
-	return edge.action == APPLY_NOTHING ? (struct apply_edge){ APPLY_NOTHING, s } : edge;
+	return edge.action == APPLY_NOTHING ? (struct apply_edge){ APPLY_NOTHING, s }
+					    : edge;
 }

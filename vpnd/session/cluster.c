@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 enum {
-	FLUSH_MS = 100,           /* changes are collected so long */
-	BATCH_MAX = 256 * 1024,   /* then they go at once */
-	LONGEST_S = 256 * 3600,   /* the longest session_timeout */
-	JSON_OBJECT_MAX = 8192,   /* of another node's counts and state */
+	FLUSH_MS = 100,         /* changes are collected so long */
+	BATCH_MAX = 256 * 1024, /* then they go at once */
+	LONGEST_S = 256 * 3600, /* the longest session_timeout */
+	JSON_OBJECT_MAX = 8192, /* of another node's counts and state */
 };
 
 struct now
@@ -46,11 +46,12 @@ pair_hash_text(const char *text, size_t n, char hash[PAIR_HASH + 1])
 
 bool
 endpoint_encode(uint8_t value[ENDPOINT_SIZE], const struct ip_addr *client,
-                const struct ip_addr *local)
+		const struct ip_addr *local)
 {
 	struct wr w = wr_open(value, ENDPOINT_SIZE);
 
-	if (client->family != local->family || (client->family != 4 && client->family != 6))
+	if (client->family != local->family ||
+	    (client->family != 4 && client->family != 6))
 		return false;
 	wr_u8(&w, client->family);
 	wr_bytes(&w, client->b, 16);
@@ -76,10 +77,12 @@ endpoint_since_s(uint64_t wall_expiry_s)
 
 int
 pair_call(struct pair *p, enum cluster_type type, const char *name, uint64_t generation,
-          uint8_t flags, const char *bytes, cluster_done done)
+	  uint8_t flags, const char *bytes, cluster_done done)
 {
-	struct cluster_msg m = { .type = (uint8_t)type, .flags = flags,
-		                 .generation = generation, .name = span_str(name) };
+	struct cluster_msg m = { .type = (uint8_t)type,
+				 .flags = flags,
+				 .generation = generation,
+				 .name = span_str(name) };
 
 	if (p->c == NULL)
 		return E_CLOSED;
@@ -96,20 +99,22 @@ on_added(void *arg, const struct cluster_msg *a)
 {
 	if (a->status != CLUSTER_OK && a->status != CLUSTER_LOST)
 		log_limited(LOG_L_WARN, 0, "hasync: a set was not changed: %s",
-		            cluster_status_text(a->status));
+			    cluster_status_text(a->status));
 }
 
 /* What is lost with the connection is said anew with the next one. */
 static void
 batch_send(struct pair *p, struct batch *b, const char *name)
 {
-	struct cluster_msg m = { .type = CLUSTER_SET_ADD, .name = span_str(name),
-		                 .bytes = span_of(b->p, b->n) };
+	struct cluster_msg m = { .type = CLUSTER_SET_ADD,
+				 .name = span_str(name),
+				 .bytes = span_of(b->p, b->n) };
 
 	if (b->n > 0 && p->c != NULL && p->is_ready) {
 		int rc = cluster_call(p->c, &m, on_added, p);
 		if (rc < 0)
-			log_limited(LOG_L_WARN, 0, "hasync: %s: %s", name, err_text(rc));
+			log_limited(LOG_L_WARN, 0, "hasync: %s: %s", name,
+				    err_text(rc));
 	}
 	b->n = 0;
 }
@@ -169,9 +174,10 @@ pair_revoked(struct pair *p, const uint8_t sid[IPC_SID], uint64_t wall_expiry_s)
 void
 pair_tunnel(struct pair *p, const struct session *s, bool is_up)
 {
-	struct cluster_entry e = { .key_n = IPC_SID, .value_n = ENDPOINT_SIZE,
-		                   .is_gone = !is_up,
-		                   .expires_s = endpoint_expiry_s(s->wall_granted_s) };
+	struct cluster_entry e = { .key_n = IPC_SID,
+				   .value_n = ENDPOINT_SIZE,
+				   .is_gone = !is_up,
+				   .expires_s = endpoint_expiry_s(s->wall_granted_s) };
 
 	memcpy(e.key, s->claims.sid, IPC_SID);
 	if (!is_up)
@@ -211,14 +217,15 @@ pair_put_counts(struct pair *p)
 
 	if (p->c == NULL || !p->is_ready)
 		return;
-	json_t *o = json_pack("{si si si si si si sI ss sI}", "connected",
-	                      session_count(t, SESSION_CONNECTED), "away",
-	                      session_count(t, SESSION_AWAY) + session_count(t, SESSION_LINGER),
-	                      "pending", session_count(t, SESSION_PENDING), "limit",
-	                      h->config->session_limit, "pool_used", pool_used(session_pool(t)),
-	                      "pool_size", pool_size(session_pool(t)), "pool_mark",
-	                      (json_int_t)pool_mark(session_pool(t)), "hash", h->hash,
-	                      "generation", (json_int_t)h->generation);
+	json_t *o = json_pack(
+		"{si si si si si si sI ss sI}", "connected",
+		session_count(t, SESSION_CONNECTED), "away",
+		session_count(t, SESSION_AWAY) + session_count(t, SESSION_LINGER),
+		"pending", session_count(t, SESSION_PENDING), "limit",
+		h->config->session_limit, "pool_used", pool_used(session_pool(t)),
+		"pool_size", pool_size(session_pool(t)), "pool_mark",
+		(json_int_t)pool_mark(session_pool(t)), "hash", h->hash, "generation",
+		(json_int_t)h->generation);
 	if (o != NULL && p->has_voted) {
 		json_object_set_new(o, "vote", json_string(p->vote_id));
 		json_object_set_new(o, "yes", json_boolean(p->is_yes));
@@ -262,8 +269,8 @@ take_revoked(struct pair *p, struct span in)
 
 	while (cluster_entry_decode(&in, &e) == 0)
 		if (e.key_n == IPC_SID && !e.is_gone)
-			session_revoked_there(p->host->control->table, e.key, e.expires_s,
-			                      pair_now(p));
+			session_revoked_there(p->host->control->table, e.key,
+					      e.expires_s, pair_now(p));
 }
 
 static void
@@ -291,8 +298,8 @@ take_peer_endpoints(struct pair *p, struct span in, bool is_delta)
 	while (cluster_entry_decode(&in, &e) == 0)
 		if (e.key_n == IPC_SID)
 			session_there(p->host->control->table, e.key, !e.is_gone,
-			              endpoint_since_s(e.expires_s),
-			              strcmp(p->node, p->peer) < 0, pair_now(p));
+				      endpoint_since_s(e.expires_s),
+				      strcmp(p->node, p->peer) < 0, pair_now(p));
 }
 
 /* What our predecessor said and is not true any more. */
@@ -304,7 +311,8 @@ clean_own_endpoints(struct pair *p, struct span in)
 	while (cluster_entry_decode(&in, &e) == 0) {
 		if (e.key_n != IPC_SID || e.is_gone)
 			continue;
-		const struct session *s = session_by_sid(p->host->control->table, e.key);
+		const struct session *s =
+			session_by_sid(p->host->control->table, e.key);
 		if (s != NULL && s->state == SESSION_CONNECTED)
 			continue;
 		e.is_gone = true;
@@ -351,8 +359,8 @@ behind(struct span name, const char *prefix)
 	size_t n = strlen(prefix);
 
 	return name.n > n && memcmp(name.p, prefix, n) == 0
-	               ? span_of(name.p + n, name.n - n)
-	               : (struct span){ 0 };
+		       ? span_of(name.p + n, name.n - n)
+		       : (struct span){ 0 };
 }
 
 static void
@@ -435,8 +443,9 @@ on_push(void *arg, const struct cluster_msg *m)
 		on_changed(p, m);
 	if (m->type == CLUSTER_ROLE && m->name.n > 0) {
 		struct ipc_role r = { .is_active = (m->flags & CLUSTER_ACTIVE) != 0,
-			              .is_peer_away = (m->flags & CLUSTER_PEER_AWAY) != 0,
-			              .epoch = m->generation };
+				      .is_peer_away =
+					      (m->flags & CLUSTER_PEER_AWAY) != 0,
+				      .epoch = m->generation };
 		text_of_span(r.node, sizeof(r.node), m->name);
 		text_of_span(r.peer, sizeof(r.peer), m->writer);
 		note_role(p, &r);
@@ -457,7 +466,8 @@ on_watched(void *arg, const struct cluster_msg *a)
 static void
 on_up(void *arg)
 {
-	static const char *const prefix[] = { "revoked", "counts/", "node/", "endpoints/" };
+	static const char *const prefix[] = { "revoked", "counts/", "node/",
+					      "endpoints/" };
 	struct pair *p = arg;
 
 	(void)pair_call(p, CLUSTER_HELLO, "session", 0, 0, NULL, NULL);
@@ -557,8 +567,8 @@ on_info(void *arg, const struct cluster_msg *a)
 {
 	struct pair *p = arg;
 	json_t *o = a->status == CLUSTER_OK
-	                    ? json_loadb((const char *)a->bytes.p, a->bytes.n, 0, NULL)
-	                    : NULL;
+			    ? json_loadb((const char *)a->bytes.p, a->bytes.n, 0, NULL)
+			    : NULL;
 
 	if (!json_is_object(o)) {
 		json_decref(o);
@@ -619,21 +629,23 @@ put_own_counts(const struct pair *p, json_t *o)
 
 	json_object_set_new(o, "config_hash", json_string(h->hash));
 	json_object_set_new(o, "connected",
-	                    json_integer(session_count(h->table, SESSION_CONNECTED)));
-	json_object_set_new(o, "away", json_integer(session_count(h->table, SESSION_AWAY) +
-	                                            session_count(h->table, SESSION_LINGER)));
+			    json_integer(session_count(h->table, SESSION_CONNECTED)));
+	json_object_set_new(o, "away",
+			    json_integer(session_count(h->table, SESSION_AWAY) +
+					 session_count(h->table, SESSION_LINGER)));
 	json_object_set_new(o, "pending",
-	                    json_integer(session_count(h->table, SESSION_PENDING)));
+			    json_integer(session_count(h->table, SESSION_PENDING)));
 	json_object_set_new(o, "limit", json_integer(h->config->session_limit));
 }
 
 static json_t *
 node_json(const struct pair *p, const char *name, bool is_self)
 {
-	const json_t *node = json_object_get(p->nodes, name), *counts = counts_of(p, name);
+	const json_t *node = json_object_get(p->nodes, name),
+		     *counts = counts_of(p, name);
 	bool is_seen = is_self || (node != NULL && !p->is_peer_away);
 	json_t *o = json_pack("{ss sb sb}", "name", name, "is_self", is_self, "is_seen",
-	                      is_seen);
+			      is_seen);
 
 	copy_key(o, "role", node, "role");
 	copy_key(o, "configured", node, "configured");
@@ -664,12 +676,12 @@ alone_json(const struct pair *p)
 {
 	const struct control_host *h = p->host->control;
 
-	return json_pack("{ss ss sb sb ss ss si si si}", "name", h->config->node_name, "role",
-	                 "single", "is_self", 1, "is_seen", 1, "version", TANDEM_VERSION,
-	                 "config_hash", h->hash, "connected",
-	                 session_count(h->table, SESSION_CONNECTED), "away",
-	                 session_count(h->table, SESSION_AWAY), "limit",
-	                 h->config->session_limit);
+	return json_pack("{ss ss sb sb ss ss si si si}", "name", h->config->node_name,
+			 "role", "single", "is_self", 1, "is_seen", 1, "version",
+			 TANDEM_VERSION, "config_hash", h->hash, "connected",
+			 session_count(h->table, SESSION_CONNECTED), "away",
+			 session_count(h->table, SESSION_AWAY), "limit",
+			 h->config->session_limit);
 }
 
 static json_t *
@@ -686,8 +698,7 @@ nodes_json(const struct pair *p, json_int_t *total)
 		if (p->peer[0] != '\0')
 			json_array_append_new(rows, node_json(p, p->peer, false));
 	}
-	json_array_foreach(rows, i, row)
-		*total += number_in(row, "connected");
+	json_array_foreach(rows, i, row) *total += number_in(row, "connected");
 	return rows;
 }
 
@@ -700,9 +711,9 @@ pair_status(struct pair *p)
 		return NULL;
 	json_t *rows = nodes_json(p, &total);
 	json_t *o = json_pack("{ss ss sI ss sb sI}", "node", p->node, "role",
-	                      p->is_active ? "active" : "standby", "epoch",
-	                      (json_int_t)p->epoch, "peer", p->peer, "is_peer_away",
-	                      p->is_peer_away, "total_connected", total);
+			      p->is_active ? "active" : "standby", "epoch",
+			      (json_int_t)p->epoch, "peer", p->peer, "is_peer_away",
+			      p->is_peer_away, "total_connected", total);
 	const json_t *peer = json_array_get(rows, 1);
 	copy_key(o, "peer_connected", peer, "connected");
 	copy_key(o, "peer_config_hash", peer, "config_hash");
@@ -719,12 +730,12 @@ pair_ask(struct pair *p, uint32_t id, const json_t *q)
 	if (cmd != NULL && strcmp(cmd, "nodes") == 0) {
 		json_t *rows = nodes_json(p, &total);
 		p->host->answer(p->host->arg, id,
-		                json_pack("{sb so sI}", "ok", 1, "nodes", rows,
-		                          "total_connected", total));
+				json_pack("{sb so sI}", "ok", 1, "nodes", rows,
+					  "total_connected", total));
 	} else if (cmd == NULL || !pair_config_ask(p, id, cmd, q)) {
 		p->host->answer(p->host->arg, id,
-		                json_pack("{sb ss ss}", "ok", 0, "error",
-		                          "vpnd does not know this command", "code",
-		                          "unknown_command"));
+				json_pack("{sb ss ss}", "ok", 0, "error",
+					  "vpnd does not know this command", "code",
+					  "unknown_command"));
 	}
 }

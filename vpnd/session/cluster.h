@@ -26,7 +26,8 @@ struct pair_host {
 	void *arg;
 	const struct control_host *control; /* table, events, configuration, time */
 	/* Ask the parent: config_put with this text. */
-	void (*config_put)(void *arg, uint32_t id, enum config_put how, const char *text);
+	void (*config_put)(void *arg, uint32_t id, enum config_put how,
+			   const char *text);
 	/* The answer to pair_ask; takes the object over. */
 	void (*answer)(void *arg, uint32_t id, json_t *o);
 };
@@ -61,7 +62,7 @@ enum { ENDPOINT_SIZE = 37 };
  * address 128 (IPv4 in the first 4 bytes), client port 16, local address 128,
  * local port 16. False if the addresses are not of one family. */
 bool endpoint_encode(uint8_t value[ENDPOINT_SIZE], const struct ip_addr *client,
-                     const struct ip_addr *local);
+		     const struct ip_addr *local);
 /* An entry's expiry says since when it is connected: no session lasts longer than
  * the longest timeout there is. */
 uint64_t endpoint_expiry_s(uint64_t wall_since_s);

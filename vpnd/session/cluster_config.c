@@ -75,7 +75,7 @@ static void
 answer_error(struct pair *p, uint32_t id, const char *code, const char *text)
 {
 	p->host->answer(p->host->arg, id,
-	                json_pack("{sb ss ss}", "ok", 0, "error", text, "code", code));
+			json_pack("{sb ss ss}", "ok", 0, "error", text, "code", code));
 }
 
 static const char *
@@ -88,7 +88,7 @@ running_text(const struct pair *p)
 
 static void
 put_json(struct pair *p, const char *name, uint64_t generation, json_t *o,
-         cluster_done done)
+	 cluster_done done)
 {
 	char *text = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
 
@@ -114,15 +114,15 @@ text_is_good(struct pair *p, const char *text, char *why, size_t cap)
 	struct config *c = NULL;
 	size_t n = 0;
 	int rc = config_load(&c, "tandem.conf", text, "node.conf",
-	                     p->host->control->node_text, &report);
+			     p->host->control->node_text, &report);
 
 	why[0] = '\0';
 	for (size_t i = 0; i < report.n && n < cap; i++) {
 		const struct config_finding *f = &report.finding[i];
 		if (!f->is_warning)
 			n += (size_t)snprintf(why + n, cap - n, "%s%s:%u: %s: %s",
-			                      n > 0 ? "\n" : "", f->file, f->line,
-			                      f->setting, f->text);
+					      n > 0 ? "\n" : "", f->file, f->line,
+					      f->setting, f->text);
 	}
 	config_report_free(&report);
 	config_free(c);
@@ -136,7 +136,7 @@ ask_parent(struct pair *p, enum put_kind kind, const char *text)
 		p->last_put = 1;
 	p->put_id[kind] = p->last_put;
 	p->host->config_put(p->host->arg, p->last_put,
-	                    kind == PUT_ADOPT ? CONFIG_TAKE : CONFIG_CHECK, text);
+			    kind == PUT_ADOPT ? CONFIG_TAKE : CONFIG_CHECK, text);
 }
 
 /* ---- what is in force ---- */
@@ -173,10 +173,11 @@ remember(struct pair *p, const char *text, uint64_t generation, const char *why)
 		rows = json_array();
 	}
 	pair_hash_text(text, strlen(text), hash);
-	json_array_append_new(
-	        rows, json_pack("{sI sI ss ss ss ss}", "generation", (json_int_t)generation,
-	                        "time_s", (json_int_t)(pair_now(p).wall_ms / 1000), "node",
-	                        p->node, "hash", hash, "why", why, "text", text));
+	json_array_append_new(rows, json_pack("{sI sI ss ss ss ss}", "generation",
+					      (json_int_t)generation, "time_s",
+					      (json_int_t)(pair_now(p).wall_ms / 1000),
+					      "node", p->node, "hash", hash, "why", why,
+					      "text", text));
 	while (json_array_size(rows) > PAIR_HISTORY)
 		json_array_remove(rows, 0);
 	while ((dump = json_dumps(rows, JSON_COMPACT)) != NULL) {
@@ -198,7 +199,7 @@ on_own_stored(void *arg, const struct cluster_msg *a)
 		remember(p, running_text(p), a->generation, "file");
 	else if (a->status != CLUSTER_LOST)
 		log_warn(0, "hasync: the configuration was not stored: %s",
-		         cluster_status_text(a->status));
+			 cluster_status_text(a->status));
 }
 
 /* What this node runs becomes what the pair runs. */
@@ -206,7 +207,7 @@ static void
 store_running(struct pair *p)
 {
 	(void)pair_call(p, CLUSTER_PUT, "config", copy_expected(&p->config), 0,
-	                running_text(p), on_own_stored);
+			running_text(p), on_own_stored);
 }
 
 void
@@ -214,7 +215,8 @@ pair_config_loaded(struct pair *p)
 {
 	char hash[PAIR_HASH + 1];
 
-	if (p->apply.state == APPLY_LOAD && strcmp(p->apply.hash, pair_running_hash(p)) == 0)
+	if (p->apply.state == APPLY_LOAD &&
+	    strcmp(p->apply.hash, pair_running_hash(p)) == 0)
 		feed(p, APPLY_LOADED);
 	/* Both nodes show one hash as soon as they run one text. */
 	pair_put_counts(p);
@@ -224,7 +226,7 @@ pair_config_loaded(struct pair *p)
 		pair_hash_text(p->config.text, p->config.n, hash);
 	/* Ours by the store's wish is no news; an operator's reload is. */
 	if (p->config.is_there && (strcmp(hash, pair_running_hash(p)) == 0 ||
-	                           strcmp(p->adopt_hash, pair_running_hash(p)) == 0))
+				   strcmp(p->adopt_hash, pair_running_hash(p)) == 0))
 		return;
 	store_running(p);
 }
@@ -247,8 +249,8 @@ pair_config_synced(struct pair *p)
 		return;
 	/* A reload while the store was away, on top of what it has. */
 	bool is_news = p->down_generation != 0 &&
-	               p->down_generation == p->config.generation &&
-	               strcmp(p->down_hash, pair_running_hash(p)) != 0;
+		       p->down_generation == p->config.generation &&
+		       strcmp(p->down_hash, pair_running_hash(p)) != 0;
 	if (!p->config.is_there || role == NODE_SINGLE || is_news)
 		store_running(p);
 	else
@@ -264,8 +266,8 @@ vote(struct pair *p, bool is_yes, const char *why)
 	p->is_yes = is_yes;
 	p->put_id[PUT_VOTE] = 0;
 	snprintf(p->vote_text, sizeof(p->vote_text), "%s", why);
-	log_info(0, "proposed configuration %s: %s%s", p->vote_id, is_yes ? "yes" : "no: ",
-	         why);
+	log_info(0, "proposed configuration %s: %s%s", p->vote_id,
+		 is_yes ? "yes" : "no: ", why);
 	pair_put_counts(p);
 }
 
@@ -306,8 +308,8 @@ pair_config_peer(struct pair *p)
 	} else if (strcmp(text_in(counts, "vote"), p->apply.id) == 0) {
 		bool is_yes = json_is_true(json_object_get(counts, "yes"));
 		if (!is_yes)
-			snprintf(p->apply.why, sizeof(p->apply.why), "%s: %.900s", p->peer,
-			         text_in(counts, "why"));
+			snprintf(p->apply.why, sizeof(p->apply.why), "%s: %.900s",
+				 p->peer, text_in(counts, "why"));
 		feed(p, is_yes ? APPLY_PEER_YES : APPLY_PEER_NO);
 	}
 }
@@ -347,8 +349,8 @@ on_proposed(void *arg, const struct cluster_msg *m)
 
 	if (m->status == CLUSTER_OK || p->apply.state != APPLY_VOTE)
 		return;
-	snprintf(p->apply.why, sizeof(p->apply.why), "the store refused the proposal: %s",
-	         cluster_status_text(m->status));
+	snprintf(p->apply.why, sizeof(p->apply.why),
+		 "the store refused the proposal: %s", cluster_status_text(m->status));
 	feed(p, APPLY_NOT_STORED);
 }
 
@@ -363,8 +365,8 @@ do_propose(struct pair *p)
 		return;
 	}
 	put_json(p, "config-proposal", CLUSTER_ANY,
-	         json_pack("{ss ss ss}", "id", a->id, "node", p->node, "text", a->text),
-	         on_proposed);
+		 json_pack("{ss ss ss}", "id", a->id, "node", p->node, "text", a->text),
+		 on_proposed);
 }
 
 static void
@@ -377,7 +379,7 @@ on_committed(void *arg, const struct cluster_msg *m)
 		return;
 	if (m->status != CLUSTER_OK) {
 		snprintf(a->why, sizeof(a->why), "the configuration was not stored: %s",
-		         cluster_status_text(m->status));
+			 cluster_status_text(m->status));
 		feed(p, APPLY_NOT_STORED);
 		return;
 	}
@@ -400,14 +402,15 @@ put_confirm(struct pair *p)
 	if (p->config.is_there)
 		pair_hash_text(p->config.text, p->config.n, hash);
 	const char *back = before != NULL && strcmp(text_in(before, "hash"), hash) == 0
-	                           ? text_in(before, "back")
-	                   : p->config.is_there ? p->config.text
-	                                        : running_text(p);
+				   ? text_in(before, "back")
+			   : p->config.is_there ? p->config.text
+						: running_text(p);
 	put_json(p, "config-confirm", CLUSTER_ANY,
-	         json_pack("{ss sI ss ss}", "hash", a->hash, "until_ms",
-	                   (json_int_t)(pair_now(p).wall_ms + (uint64_t)a->confirm_s * 1000),
-	                   "back", back, "node", p->node),
-	         NULL);
+		 json_pack("{ss sI ss ss}", "hash", a->hash, "until_ms",
+			   (json_int_t)(pair_now(p).wall_ms +
+					(uint64_t)a->confirm_s * 1000),
+			   "back", back, "node", p->node),
+		 NULL);
 	json_decref(before);
 }
 
@@ -465,9 +468,9 @@ feed(struct pair *p, enum apply_event e)
 
 	if (e == APPLY_TIMEOUT && edge.action != APPLY_NOTHING)
 		snprintf(a->why, sizeof(a->why), "%s does not answer",
-		         a->state == APPLY_VOTE     ? p->peer
-		         : a->state == APPLY_COMMIT ? "the store"
-		                                    : "the parent process");
+			 a->state == APPLY_VOTE     ? p->peer
+			 : a->state == APPLY_COMMIT ? "the store"
+						    : "the parent process");
 	a->state = edge.next;
 	switch (edge.action) {
 	case APPLY_NOTHING: break;
@@ -477,19 +480,19 @@ feed(struct pair *p, enum apply_event e)
 	case APPLY_DO_LOAD: do_load(p); break;
 	case APPLY_DO_ANSWER:
 		apply_over(p, json_pack("{sb ss sI si si}", "ok", 1, "hash", a->hash,
-		                        "generation", (json_int_t)a->base, "copies",
-		                        a->copies, "confirm_s", a->confirm_s));
+					"generation", (json_int_t)a->base, "copies",
+					a->copies, "confirm_s", a->confirm_s));
 		break;
 	case APPLY_DO_WITHDRAW:
 		withdraw(p);
 		/* fallthrough */
 	case APPLY_DO_REFUSE:
 		apply_over(p, json_pack("{sb ss ss}", "ok", 0, "error", a->why, "code",
-		                        "config_refused"));
+					"config_refused"));
 		break;
 	case APPLY_DO_COMPLAIN:
 		apply_over(p, json_pack("{sb ss ss}", "ok", 0, "error", a->why, "code",
-		                        "config_not_loaded"));
+					"config_not_loaded"));
 		break;
 	}
 }
@@ -501,15 +504,17 @@ apply_begin(struct pair *p, uint32_t id, const char *text, unsigned confirm_s)
 	uint8_t random[16];
 
 	if (a->state != APPLY_IDLE) {
-		answer_error(p, id, "busy", "another configuration is just being applied");
+		answer_error(p, id, "busy",
+			     "another configuration is just being applied");
 		return;
 	}
 	if (confirm_s > 0 && p->c == NULL) {
 		answer_error(p, id, "no_store",
-		             "--confirm needs hasync, and it does not run");
+			     "--confirm needs hasync, and it does not run");
 		return;
 	}
-	if (strlen(text) >= CONFIG_TEXT_MAX || RAND_bytes(random, sizeof(random)) != 1 ||
+	if (strlen(text) >= CONFIG_TEXT_MAX ||
+	    RAND_bytes(random, sizeof(random)) != 1 ||
 	    (a->text = strdup(text)) == NULL) {
 		answer_error(p, id, "bad_request", "the text is too long");
 		return;
@@ -544,7 +549,7 @@ pair_config_put_done(struct pair *p, const struct ipc_config_put_done *m)
 		p->put_id[PUT_ADOPT] = 0;
 		if (m->is_bad) {
 			log_err(0, "configuration of the pair is refused here: %.*s",
-			        (int)strcspn(why, "\n"), why);
+				(int)strcspn(why, "\n"), why);
 			snprintf(p->apply.why, sizeof(p->apply.why), "%s", why);
 			p->adopt_hash[0] = '\0';
 		}
@@ -582,9 +587,11 @@ check_confirm(struct pair *p)
 	if (p->config.is_there)
 		pair_hash_text(p->config.text, p->config.n, hash);
 	if (strcmp(hash, text_in(o, "hash")) == 0) {
-		log_warn(0, "configuration %s was not confirmed; the one before returns", hash);
+		log_warn(0,
+			 "configuration %s was not confirmed; the one before returns",
+			 hash);
 		(void)pair_call(p, CLUSTER_PUT, "config", p->config.generation, 0,
-		                text_in(o, "back"), on_returned);
+				text_in(o, "back"), on_returned);
 	} else {
 		/* It was never committed, or replaced since. */
 		remove_object(p, "config-confirm", p->confirm.generation);
@@ -628,7 +635,8 @@ pair_config_down(struct pair *p)
 {
 	if (p->has_synced) {
 		p->down_generation = p->config.generation;
-		snprintf(p->down_hash, sizeof(p->down_hash), "%s", pair_running_hash(p));
+		snprintf(p->down_hash, sizeof(p->down_hash), "%s",
+			 pair_running_hash(p));
 	}
 	p->has_synced = false;
 	copy_free(&p->config);
@@ -677,9 +685,9 @@ show_history(struct pair *p, uint32_t id)
 	json_t *o = json_pack("{sb so}", "ok", 1, "history", rows);
 	if (confirm != NULL) {
 		json_int_t left = number_in(confirm, "until_ms") -
-		                  (json_int_t)pair_now(p).wall_ms;
+				  (json_int_t)pair_now(p).wall_ms;
 		json_object_set_new(o, "confirm_left_s",
-		                    json_integer(left > 0 ? left / 1000 : 0));
+				    json_integer(left > 0 ? left / 1000 : 0));
 	}
 	json_decref(confirm);
 	p->host->answer(p->host->arg, id, o);
@@ -700,16 +708,17 @@ roll_back(struct pair *p, uint32_t id, const json_t *q)
 	json_array_foreach(rows, i, row)
 	{
 		bool is_it = json_is_integer(wanted)
-		                     ? number_in(row, "generation") ==
-		                               json_integer_value(wanted)
-		                     : strcmp(text_in(row, "hash"), hash) != 0;
+				     ? number_in(row, "generation") ==
+					       json_integer_value(wanted)
+				     : strcmp(text_in(row, "hash"), hash) != 0;
 		if (is_it)
 			text = text_in(row, "text");
 	}
 	if (text != NULL)
 		apply_begin(p, id, text, 0);
 	else
-		answer_error(p, id, "not_found", "the history has no such configuration");
+		answer_error(p, id, "not_found",
+			     "the history has no such configuration");
 	json_decref(rows);
 }
 
@@ -725,7 +734,7 @@ on_confirmed(void *arg, const struct cluster_msg *a)
 
 	if (a->status == CLUSTER_OK)
 		k->p->host->answer(k->p->host->arg, k->id,
-		                   json_pack("{sb si}", "ok", 1, "copies", a->copies));
+				   json_pack("{sb si}", "ok", 1, "copies", a->copies));
 	else
 		answer_error(k->p, k->id, "refused", cluster_status_text(a->status));
 	free(k);
@@ -734,14 +743,16 @@ on_confirmed(void *arg, const struct cluster_msg *a)
 static void
 confirm(struct pair *p, uint32_t id)
 {
-	struct cluster_msg m = { .type = CLUSTER_PUT, .flags = CLUSTER_REMOVE,
-		                 .name = SPAN("config-confirm"),
-		                 .generation = p->confirm.generation };
+	struct cluster_msg m = { .type = CLUSTER_PUT,
+				 .flags = CLUSTER_REMOVE,
+				 .name = SPAN("config-confirm"),
+				 .generation = p->confirm.generation };
 	struct confirmed *k = calloc(1, sizeof(*k));
 
 	if (k == NULL || p->c == NULL || !p->confirm.is_there) {
 		free(k);
-		answer_error(p, id, "not_found", "no configuration waits to be confirmed");
+		answer_error(p, id, "not_found",
+			     "no configuration waits to be confirmed");
 		return;
 	}
 	*k = (struct confirmed){ p, id };
@@ -755,14 +766,15 @@ bool
 pair_config_ask(struct pair *p, uint32_t id, const char *cmd, const json_t *q)
 {
 	const json_t *text = json_object_get(q, "text"),
-	             *seconds = json_object_get(q, "confirm_s");
+		     *seconds = json_object_get(q, "confirm_s");
 	json_int_t s = json_integer_value(seconds);
 
 	if (strcmp(cmd, "config_apply") == 0) {
 		if (!json_is_string(text) || (seconds != NULL && (s < 1 || s > 86400)))
-			answer_error(p, id, "bad_request",
-			             "config_apply wants a text, and confirm_s from 1 to "
-			             "86400");
+			answer_error(
+				p, id, "bad_request",
+				"config_apply wants a text, and confirm_s from 1 to "
+				"86400");
 		else
 			apply_begin(p, id, json_string_value(text), (unsigned)s);
 	} else if (strcmp(cmd, "config_history") == 0) {

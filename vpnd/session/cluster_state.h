@@ -64,7 +64,7 @@ struct pair {
 
 	/* cluster_config.c */
 	struct copy config, confirm, history;
-	bool has_synced; /* the store has said what it has of these */
+	bool has_synced;          /* the store has said what it has of these */
 	uint64_t down_generation; /* of config, and what ran, when the store was lost */
 	char down_hash[PAIR_HASH + 1];
 	struct apply apply;
@@ -80,7 +80,7 @@ const char *pair_running_hash(const struct pair *p);
 void pair_hash_text(const char *text, size_t n, char hash[PAIR_HASH + 1]);
 /* NULL bytes: no bytes. E_CLOSED without a connection. */
 int pair_call(struct pair *p, enum cluster_type type, const char *name,
-              uint64_t generation, uint8_t flags, const char *bytes, cluster_done done);
+	      uint64_t generation, uint8_t flags, const char *bytes, cluster_done done);
 /* Say our counts now: they carry our vote. */
 void pair_put_counts(struct pair *p);
 

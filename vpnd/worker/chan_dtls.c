@@ -30,6 +30,7 @@ enum {
 	STRAYS_ASKED_PER_S = 50, /* other workers, by way of session */
 	STRAY_CANDIDATES = 8,
 	DTLS_UDP_MTU = 1400, /* of handshake datagrams */
+	MTU_FLOOR = 464,     /* inner, without IPv6: what a path of 576 carries, nearly */
 };
 
 struct hello_wait {
@@ -177,6 +178,30 @@ dchan_send(struct dchan *d, uint8_t *slot, size_t n, uint8_t tos)
 	return rc;
 }
 
+/* The kernel learnt a smaller path. The TCP connection to the same host knows how
+ * small; without one here, a step down. The inner hosts hear of it through the host
+ * route. A path that cannot carry the smallest MTU leaves only TLS (the channel is
+ * closed by the next tick: its caller is in the middle of using it). */
+static void
+shrink(struct tunnel *t, size_t sent)
+{
+	size_t floor = t->addr6.family != 0 ? 1280 : MTU_FLOOR, mtu = sent * 3 / 4;
+	unsigned path = t->conn != NULL ? conn_path_mtu(t->conn) : 0;
+	size_t outer = t->conn != NULL && t->conn->local.family == 6 ? 40 : 20;
+
+	if (path > 0 && path < sent + outer + 8)
+		mtu = path - outer - 8;
+	mtu = mtu > RECORD_OVERHEAD + 1 + floor ? mtu - RECORD_OVERHEAD - 1 : floor;
+	if (mtu >= t->mtu) {
+		t->is_dtls_hopeless = t->mtu <= floor;
+		return;
+	}
+	t->mtu = (uint16_t)mtu;
+	struct ipc_tunnel_mtu m = { .slot = t->slot, .gen = t->gen, .mtu = t->mtu };
+	peer_send(&t->w->session, IPC_tunnel_mtu, &m);
+	log_info(t->sid32, "path became smaller: tunnel MTU %u", t->mtu);
+}
+
 void
 dchan_on_send_error(void *arg, uint32_t slot, size_t n, int rc)
 {
@@ -186,19 +211,8 @@ dchan_on_send_error(void *arg, uint32_t slot, size_t n, int rc)
 	if (t == NULL)
 		return;
 	tunnel_counters(w, t)->dropped++;
-	size_t floor = t->addr6.family != 0 ? 1280 : 576;
-	if (rc != -EMSGSIZE || n <= RECORD_OVERHEAD + 1 || t->mtu <= floor)
-		return;
-	/* The kernel learnt a smaller path: tell the inner hosts the same, through
-	 * the host route. */
-	size_t mtu = n - RECORD_OVERHEAD - 1 - 8;
-	mtu = mtu < floor ? floor : mtu;
-	if (mtu >= t->mtu)
-		return;
-	t->mtu = (uint16_t)mtu;
-	struct ipc_tunnel_mtu m = { .slot = t->slot, .gen = t->gen, .mtu = t->mtu };
-	peer_send(&w->session, IPC_tunnel_mtu, &m);
-	log_info(t->sid32, "path became smaller: tunnel MTU %u", t->mtu);
+	if (rc == -EMSGSIZE && n > RECORD_OVERHEAD + 1)
+		shrink(t, n);
 }
 
 /* -- hello -- */
@@ -726,6 +740,9 @@ tick(struct dchan *d)
 			 dtls_next_timeout_ms(d->hs) == 0 &&
 			 dtls_on_timeout(d->hs) == E_TLS)
 			dchan_close(d, "handshake failed", false);
+	} else if (d->tunnel->is_dtls_hopeless) {
+		d->tunnel->is_dtls_hopeless = false;
+		dchan_close(d, "path too small", true);
 	} else if (dpd != 0 && silent >= 2 * dpd + dpd / 2) {
 		dchan_close(d, "silent", true);
 	} else if (dpd != 0 && silent >= dpd && now - d->dpd_ms >= dpd / 2) {

@@ -426,19 +426,6 @@ login_on_checked(struct conn *c, const struct ipc_token_checked *m)
 
 /* -- CONNECT -- */
 
-/* The link MTU on our side of the TCP connection, 0 if unknown. */
-static unsigned
-path_mtu(const struct conn *c)
-{
-	int mtu = 0;
-	socklen_t n = sizeof(mtu);
-	int rc = c->local.family == 4
-			 ? getsockopt(c->fd, IPPROTO_IP, IP_MTU, &mtu, &n)
-			 : getsockopt(c->fd, IPPROTO_IPV6, IPV6_MTU, &mtu, &n);
-
-	return rc == 0 && mtu > 0 ? (unsigned)mtu : 0;
-}
-
 static void
 fill_dtls(struct conn *c, struct ipc_tunnel_ask *m)
 {
@@ -495,7 +482,7 @@ on_connect(struct conn *c)
 	copy_text(m->hostname, sizeof(m->hostname), q->hostname);
 	copy_text(m->agent, sizeof(m->agent), q->user_agent);
 	copy_text(m->tls_cipher, sizeof(m->tls_cipher), SSL_get_cipher_name(c->ssl));
-	unsigned base = q->base_mtu, mine = path_mtu(c);
+	unsigned base = q->base_mtu, mine = conn_path_mtu(c);
 	if (mine != 0 && (base == 0 || mine < base))
 		base = mine;
 	q->base_mtu = base;

@@ -132,6 +132,7 @@ struct tunnel {
 	uint16_t mtu;
 	struct bucket up, down; /* limits of the session's policy */
 	uint32_t n_dchans;      /* DTLS channels, handshakes included */
+	bool is_dtls_hopeless;  /* its path is too small for the smallest MTU */
 	unsigned dpd_s;
 	char *user;
 	struct ipc_tunnel_report *report; /* what session needs after its restart */
@@ -239,6 +240,8 @@ bool conn_has_room(const struct conn *c, size_t n);
 void conn_flush(struct conn *c);
 /* Go on with what waited while we asked someone. */
 void conn_resume(struct conn *c);
+/* The path MTU that the kernel knows for this connection, 0 if none. */
+unsigned conn_path_mtu(const struct conn *c);
 /* It is a stranger no more. */
 void conn_is_tunnel(struct conn *c);
 void conn_tick(struct conn *c);
