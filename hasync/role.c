@@ -249,6 +249,19 @@ judge_hold(struct role *r, uint64_t now)
 		r->is_held = false;
 }
 
+/* A dead vpnd serves nobody: let go at once, which is quicker than being outvoted.
+ * Only if the peer could take over; a sick one keeps the milder way. */
+static void
+judge_death(struct role *r, uint64_t now)
+{
+	bool is_there = r->vpnd_seen && r->vpnd_there;
+
+	if (r->c.watch_vpnd && r->was_there && !is_there && r->out.is_active &&
+	    r->c.has_peer)
+		(void)role_set_hold(r, true, false, ROLE_DEATH_HOLD_MS, now);
+	r->was_there = is_there;
+}
+
 static bool
 vpnd_is_bad(const struct role *r, uint64_t now)
 {
@@ -279,6 +292,7 @@ role_tick(struct role *r, uint64_t now)
 	judge_active(r, now);
 	judge_gateways(r, now);
 	judge_yield(r, now);
+	judge_death(r, now);
 	judge_hold(r, now);
 	bool is_thawing =
 		r->c.has_peer && r->thaw_ms != 0 && now - r->thaw_ms < ROLE_SETTLE_MS;

@@ -23,6 +23,7 @@ enum {
 	ROLE_BEAT_MS = 3000,   /* vpnd silent for longer is stuck */
 	ROLE_YIELD_MS = 2000,  /* first; doubles up to */
 	ROLE_YIELD_MAX_MS = 60000,
+	ROLE_DEATH_HOLD_MS = 2000, /* a node whose vpnd died holds back so long at most */
 	ROLE_MOVE_MS = 300, /* a hold ends so long after the peer has taken over */
 	ROLE_HOLD_MAX_MS = 600000,
 	ROLE_ASK_MS = 2000,    /* keepalived answers a HUP within */
@@ -68,7 +69,7 @@ struct role {
 	unsigned gateways_ok, gateways;
 	int cost, cost_wanted;
 	uint64_t cost_since_ms;
-	bool vpnd_there, vpnd_sick, vpnd_seen;
+	bool vpnd_there, vpnd_sick, vpnd_seen, was_there;
 	uint64_t beat_ms;
 	bool keepalived_alive;
 	uint64_t keepalived_seen_ms;

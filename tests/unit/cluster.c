@@ -103,7 +103,11 @@ store_take(const struct cluster_msg *m)
 
 	hellos += m->type == CLUSTER_HELLO && span_is(m->name, "session");
 	watches += m->type == CLUSTER_WATCH;
-	if (m->type == CLUSTER_PUT || m->type == CLUSTER_OWN_PUT) {
+	/* What the real store refuses: our own set is put, the others are added to. */
+	enum cluster_class class = cluster_class(m->name);
+	bool is_set = (m->type == CLUSTER_SET_ADD && class == CLUSTER_SET) ||
+		      (m->type == CLUSTER_OWN_PUT && class == CLUSTER_OWN_SET);
+	if (!is_set && (m->type == CLUSTER_PUT || m->type == CLUSTER_OWN_PUT)) {
 		removed += (m->flags & CLUSTER_REMOVE) != 0;
 		if (m->type == CLUSTER_PUT && put_status != CLUSTER_OK)
 			a.status = (uint8_t)put_status;
@@ -111,8 +115,7 @@ store_take(const struct cluster_msg *m)
 			store_text(m);
 		a.generation = ++generation;
 	}
-	while (m->type == CLUSTER_SET_ADD &&
-	       cluster_entry_decode(&in, &last_entry) == 0) {
+	while (is_set && cluster_entry_decode(&in, &last_entry) == 0) {
 		added += !last_entry.is_gone;
 		gone += last_entry.is_gone;
 	}

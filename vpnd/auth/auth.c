@@ -907,6 +907,7 @@ auth_free(struct auth *a)
 		if (a->worker[i].in_loop)
 			peer_close(&a->worker[i], NULL);
 	peer_close(&a->session, NULL);
+	replica_free(a->replica); /* its connection would keep the loop alive */
 	peer_close(&a->parent, NULL);
 	uv_run(&a->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&a->loop);

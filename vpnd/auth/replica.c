@@ -209,3 +209,12 @@ replica_is_up(const struct replica *r)
 {
 	return r->c != NULL && r->is_synced;
 }
+
+void
+replica_free(struct replica *r)
+{
+	if (r == NULL)
+		return;
+	cluster_free(r->c);
+	free(r);
+}

@@ -28,6 +28,8 @@ typedef void (*replica_done)(void *arg, int rc, unsigned copies, bool is_peer_aw
 			     bool is_news);
 
 int replica_new(struct replica **out, uv_loop_t *loop, const struct replica_host *host);
+/* Closes its connection; the loop must run once more for that. NULL is fine. */
+void replica_free(struct replica *r);
 void replica_connect(struct replica *r, int fd);
 /* Is the object what we answer by? False: the file is all there is. */
 bool replica_is_up(const struct replica *r);

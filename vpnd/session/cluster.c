@@ -106,7 +106,9 @@ on_added(void *arg, const struct cluster_msg *a)
 static void
 batch_send(struct pair *p, struct batch *b, const char *name)
 {
-	struct cluster_msg m = { .type = CLUSTER_SET_ADD,
+	/* endpoints/NODE is ours alone; the other sets merge. */
+	bool is_own = cluster_class(span_str(name)) == CLUSTER_OWN_SET;
+	struct cluster_msg m = { .type = is_own ? CLUSTER_OWN_PUT : CLUSTER_SET_ADD,
 				 .name = span_str(name),
 				 .bytes = span_of(b->p, b->n) };
 
