@@ -133,7 +133,7 @@ if [ "$DEMO" = keep ]; then
 	say "  $TANDEM_BIN/vpnctl nodes                 # both nodes"
 	say "  $TANDEM_BIN/vpnctl node standby          # a planned move"
 	say "  $TANDEM_BIN/vpnctl sessions"
-	say "  pkill -9 -x vpnd                        # also hasync, keepalived, corosync: all come back"
+	say "  pkill -9 '^vpnd'                         # also hasync, keepalived, corosync: all come back"
 	say "... in the site:"
 	say "  ip link set b-wan1 down                  # an uplink of node b loses its carrier"
 	say "  bridge link set dev b-hb state 0         # the heartbeat is cut (state 3 heals)"

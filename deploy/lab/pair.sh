@@ -204,27 +204,22 @@ service_up() { # NODE NAME
 		done' < /dev/null >> "$LAB/$1.$2.log" 2>&1 &
 	disown
 }
-service_pids() { in_node $1 pgrep -x $2; } # pidof does not see who is in a chroot
+# vpnd's children are called vpnd-NAME.
+service_pids() { in_node $1 pgrep -x "$2(-.*)?"; }
 service_gone() { ! service_pids $1 $2; }
 service_down() { # NODE NAME: for good
 	in_node $1 sh -c ': > /run/'$2'.stop; kill -TERM $(cat /run/'$2'.main)' 2> /dev/null
 	within 5 service_gone $1 $2
 }
 service_kill() { # NODE NAME: -9 and for good
-	in_node $1 sh -c ': > /run/'$2'.stop; kill -9 $(pgrep -x '$2')' 2> /dev/null
+	in_node $1 sh -c ': > /run/'$2'.stop; pkill -9 -x "'$2'(-.*)?"' 2> /dev/null
 	within 3 service_gone $1 $2
 }
-kill9() { in_node $1 pkill -9 -x $2; }
-sig() { in_node $1 pkill -$2 -x $3; }
-# Pids inside the node of `--process NAME`; "parent" is the one without.
-vpnd_process() { # NODE NAME
-	in_node $1 sh -c 'for p in $(pgrep -x vpnd); do
-		a=" $(tr "\0" " " < /proc/$p/cmdline) "
-		case "'$2' $a" in
-		"parent "*" --process "*) ;;
-		"parent "*) echo $p ;;
-		*" --process '$2'"*) echo $p ;;
-		esac; done'
+kill9() { in_node $1 pkill -9 -x "$2(-.*)?"; }
+sig() { in_node $1 pkill -$2 -x "$3(-.*)?"; }
+# Pids inside the node of a process of vpnd, or of its parent.
+vpnd_process() { # NODE parent|worker|keys|...
+	if [ $2 = parent ]; then in_node $1 pgrep -x vpnd; else in_node $1 pgrep "^vpnd-$2"; fi
 }
 # hasync makes the FIFO before keepalived starts.
 services_up() { # NODE
