@@ -333,7 +333,7 @@ take_common(struct setup *s, struct args *w)
 static int
 take_flags(struct args *w, struct pair_answers *a, bool *any)
 {
-	static const char *const keys[] = { "primary",	 "spare", "wan",      "lan",
+	static const char *const keys[] = { "primary",   "spare", "wan",      "lan",
 					    "heartbeat", "vrid",  "advert_ms" };
 	char flag[32], line[LINE], why[PAIR_WHY];
 	const char *v;
@@ -594,11 +594,10 @@ add_node(struct table *t, const json_t *node, const json_t *counts)
 	if (json_is_integer(n))
 		snprintf(sessions, sizeof(sessions), "%" JSON_INTEGER_FORMAT,
 			 json_integer_value(n));
-	table_add(t, (const char *[]){ text_at(node, "node"),
-				       text_at(node, "configured"),
-				       text_at(node, "role"), epoch,
-				       text_at(node, "version"), text_at(node, "vpnd"),
-				       links, config, sessions });
+	table_add(t, (const char *[]){
+			     text_at(node, "node"), text_at(node, "configured"),
+			     text_at(node, "role"), epoch, text_at(node, "version"),
+			     text_at(node, "vpnd"), links, config, sessions });
 }
 
 /* The nodes as hasync sees them: also when vpnd is dead. */
@@ -606,15 +605,15 @@ static int
 print_nodes(const struct ctl *c, const json_t *info)
 {
 	static const struct table_col col[] = {
-		{ "NODE", false },    { "CONFIGURED", false }, { "ROLE", false },
-		{ "EPOCH", true },    { "VERSION", false },    { "VPND", false },
-		{ "LINKS", false },   { "CONFIG", false },     { "CONNECTED", true },
+		{ "NODE", false },  { "CONFIGURED", false }, { "ROLE", false },
+		{ "EPOCH", true },  { "VERSION", false },    { "VPND", false },
+		{ "LINKS", false }, { "CONFIG", false },     { "CONNECTED", true },
 	};
 	const json_t *self = json_object_get(info, "self");
 	const json_t *peer = json_object_get(info, "peer");
 	json_t *mine = counts_of(c, text_at(self, "node"));
-	json_t *theirs = json_is_object(peer) ? counts_of(c, text_at(peer, "node"))
-					      : NULL;
+	json_t *theirs =
+		json_is_object(peer) ? counts_of(c, text_at(peer, "node")) : NULL;
 	struct table t;
 
 	table_open(&t, col, sizeof(col) / sizeof(col[0]));
@@ -632,8 +631,9 @@ print_nodes(const struct ctl *c, const json_t *info)
 		puts("peer: not seen");
 	else
 		printf("peer: seen, stores %s\n",
-		       json_is_true(json_object_get(info, "synced")) ? "equal"
-								     : "being compared");
+		       json_is_true(json_object_get(info, "synced"))
+			       ? "equal"
+			       : "being compared");
 	fputs("last change: ", stdout);
 	print_safe(stdout, text_at(info, "why"));
 	putchar('\n');
@@ -699,15 +699,15 @@ move(struct ctl *c, const char *from, const char *to, bool force)
 		printf("%s is active already\n", to);
 		return CTL_OK;
 	}
-	int rc = ask_hasync(c,
-			    &(struct cluster_msg){
-				    .type = CLUSTER_HOLD,
-				    .flags = (uint8_t)(CLUSTER_ON |
-						       (force ? CLUSTER_FORCE : 0)),
-				    .generation = HOLD_MS,
-				    .name = span_str(from),
-			    },
-			    &answer, &buf);
+	int rc = ask_hasync(
+		c,
+		&(struct cluster_msg){
+			.type = CLUSTER_HOLD,
+			.flags = (uint8_t)(CLUSTER_ON | (force ? CLUSTER_FORCE : 0)),
+			.generation = HOLD_MS,
+			.name = span_str(from),
+		},
+		&answer, &buf);
 	free(buf);
 	if (rc != CTL_OK)
 		return rc;

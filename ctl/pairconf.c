@@ -116,8 +116,8 @@ take_segment_word(struct pair_segment *s, const char *word, char *why)
 	if (n == 7 && strncmp(word, "address", n) == 0)
 		return take_pair_of_addresses(s->own, s->name, v, why);
 	if (n == 7 && strncmp(word, "virtual", n) == 0) {
-		s->n_virtual = split(v, s->virtual[0], sizeof(s->virtual[0]),
-				     PAIR_ADDRS);
+		s->n_virtual =
+			split(v, s->virtual[0], sizeof(s->virtual[0]), PAIR_ADDRS);
 		for (unsigned i = 0; i < s->n_virtual; i++)
 			if (prefix_family(s->virtual[i]) == 0)
 				return wrong(why, "%s: '%s' is no ADDRESS/PREFIX",
@@ -128,8 +128,8 @@ take_segment_word(struct pair_segment *s, const char *word, char *why)
 				       s->name);
 	}
 	if (n == 7 && strncmp(word, "gateway", n) == 0) {
-		s->n_gateways = split(v, s->gateway[0], sizeof(s->gateway[0]),
-				      PAIR_ADDRS);
+		s->n_gateways =
+			split(v, s->gateway[0], sizeof(s->gateway[0]), PAIR_ADDRS);
 		for (unsigned i = 0; i < s->n_gateways; i++)
 			if (family_of(s->gateway[i]) == 0)
 				return wrong(why, "%s: '%s' is no address", s->name,
@@ -157,8 +157,7 @@ take_segment(struct pair_answers *a, bool is_wan, const char *text, char *why)
 		text += n + strspn(text + n, " \t");
 		if (k == 0) {
 			if (!is_name(word, sizeof(s.name)))
-				return wrong(why, "'%s' is no name of a segment",
-					     word);
+				return wrong(why, "'%s' is no name of a segment", word);
 			memcpy(s.name, word, n + 1);
 			continue;
 		}
@@ -169,10 +168,11 @@ take_segment(struct pair_answers *a, bool is_wan, const char *text, char *why)
 	if (s.name[0] == '\0')
 		return wrong(why, "%s: needs a name", is_wan ? "wan" : "lan");
 	if (s.ifname[0][0] == '\0' || s.own[0][0] == '\0' || s.n_virtual == 0)
-		return wrong(why, "%s: needs interface=, address= and virtual=",
-			     s.name);
+		return wrong(why,
+			     "%s: needs interface=, address= and virtual=", s.name);
 	for (unsigned i = 0; i < a->n_seg; i++)
-		if (strcmp(a->seg[i].name, s.name) == 0 || (!is_wan && !a->seg[i].is_wan))
+		if (strcmp(a->seg[i].name, s.name) == 0 ||
+		    (!is_wan && !a->seg[i].is_wan))
 			at = i; /* said again */
 	if (at == PAIR_SEGMENTS)
 		return wrong(why, "more than two uplinks and one LAN");
@@ -347,14 +347,15 @@ pair_node_conf(const struct pair_answers *a, enum pair_side me, char *buf, size_
 {
 	struct out o = out_open(buf, cap);
 
-	put(&o, MADE_BY "node {\n\tname = \"%s\"\n\trole = \"%s\"\n"
+	put(&o,
+	    MADE_BY "node {\n\tname = \"%s\"\n\trole = \"%s\"\n"
 		    "\tvirtual_addresses = {",
 	    a->name[me], me == PAIR_PRIMARY ? "primary" : "spare");
 	for (unsigned i = 0, n = 0; i < a->n_seg; i++)
 		for (unsigned k = 0; k < a->seg[i].n_virtual; k++) {
 			const char *v = a->seg[i].virtual[k];
-			put(&o, "%s \"%.*s\"", n++ > 0 ? "," : "",
-			    (int)strcspn(v, "/"), v);
+			put(&o, "%s \"%.*s\"", n++ > 0 ? "," : "", (int)strcspn(v, "/"),
+			    v);
 		}
 	put(&o, " }\n}\n");
 	for (unsigned i = 0; i < a->n_seg; i++)
@@ -411,11 +412,11 @@ put_instance(struct out *o, const struct pair_answers *a, unsigned i, enum pair_
 	    "  virtual_ipaddress {\n    %s dev %s\n  }\n",
 	    s->name, s->ifname[me], a->vrid + i, me == PAIR_PRIMARY ? 201U : 200U,
 	    a->advert_ms / 1000.0, s->own[me], s->own[!me], s->virtual[0],
-	    s->ifname[me]);
+	    s -> ifname[me]);
 	if (s->n_virtual > 1)
 		put(o, "  virtual_ipaddress_excluded {\n");
 	for (unsigned k = 1; k < s->n_virtual; k++)
-		put(o, "    %s dev %s\n", s->virtual[k], s->ifname[me]);
+		put(o, "    %s dev %s\n", s->virtual[k], s -> ifname[me]);
 	put(o, "%s}\n", s->n_virtual > 1 ? "  }\n" : "");
 }
 

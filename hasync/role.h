@@ -23,7 +23,8 @@ enum {
 	ROLE_BEAT_MS = 3000,   /* vpnd silent for longer is stuck */
 	ROLE_YIELD_MS = 2000,  /* first; doubles up to */
 	ROLE_YIELD_MAX_MS = 60000,
-	ROLE_DEATH_HOLD_MS = 2000, /* a node whose vpnd died holds back so long at most */
+	ROLE_DEATH_HOLD_MS =
+		2000,       /* a node whose vpnd died holds back so long at most */
 	ROLE_MOVE_MS = 300, /* a hold ends so long after the peer has taken over */
 	ROLE_HOLD_MAX_MS = 600000,
 	ROLE_ASK_MS = 2000,    /* keepalived answers a HUP within */

@@ -29,7 +29,7 @@ static struct lab {
 	struct event usage;
 	uint32_t next_id;
 	unsigned told_revoked, told_up, told_down; /* to the other node */
-	const char *device; /* of the next logins; NULL: none */
+	const char *device;                        /* of the next logins; NULL: none */
 } lab;
 
 static void
@@ -56,7 +56,7 @@ lab_open(const struct ipc_token_open *m)
 
 static void
 lab_send(void *arg, enum ipc_process to, unsigned index, enum ipc_type type,
-         const void *body)
+	 const void *body)
 {
 	static uint8_t buf[IPC_PACKET_MAX];
 	enum ipc_type back;
@@ -78,7 +78,7 @@ lab_event(void *arg, const struct event *e)
 {
 	lab.events[e->what]++;
 	snprintf(lab.reason[e->what], sizeof(lab.reason[0]), "%s",
-	         e->reason ? e->reason : "");
+		 e->reason ? e->reason : "");
 	if (e->has_usage)
 		lab.usage = *e;
 }
@@ -108,13 +108,13 @@ static void
 lab_start(void)
 {
 	static const struct session_out out = { .send = lab_send,
-		                            .event = lab_event,
-		                            .revoked = lab_revoked,
-		                            .tunnel = lab_tunnel };
+						.event = lab_event,
+						.revoked = lab_revoked,
+						.tunnel = lab_tunnel };
 
 	is_int(session_table_new(&lab.t, &lab.config,
-	                         session_slots(lab.config.session_limit), lab.dir, &out,
-	                         lab.now),
+				 session_slots(lab.config.session_limit), lab.dir, &out,
+				 lab.now),
 	       0, "the table starts");
 	lab_forget();
 }
@@ -136,9 +136,9 @@ lab_up(void)
 	lab.dir = open(mkdtemp(lab.path), O_RDONLY | O_DIRECTORY);
 	lab.now = (struct now){ .mono_ms = 1000000, .wall_ms = 1700000000000 };
 	lab.config = (struct config){ .enabled = true,
-		                      .session_limit = 50,
-		                      .session_timeout_s = 28800,
-		                      .disconnected_s = 1800 };
+				      .session_limit = 50,
+				      .session_timeout_s = 28800,
+				      .disconnected_s = 1800 };
 	inet_pton(AF_INET, "10.9.0.0", &lab.config.pool4.addr);
 	lab.config.pool4.len = 24;
 	inet_pton(AF_INET6, "2001:db8::", &lab.config.pool6.addr);
@@ -185,9 +185,12 @@ lab_login(const char *user, char token[IPC_TOKEN_MAX + 1])
 static int
 lab_connect(unsigned w, const char *token)
 {
-	struct ipc_tunnel_ask m = { .id = ++lab.next_id, .wants4 = 1, .wants6 = 1,
-		                    .mtu = 1400, .dtls_mode = DTLS_PSK,
-		                    .agent = "Open AnyConnect VPN Agent v9.01" };
+	struct ipc_tunnel_ask m = { .id = ++lab.next_id,
+				    .wants4 = 1,
+				    .wants6 = 1,
+				    .mtu = 1400,
+				    .dtls_mode = DTLS_PSK,
+				    .agent = "Open AnyConnect VPN Agent v9.01" };
 
 	snprintf(m.token, sizeof(m.token), "%.*s", IPC_TOKEN_MAX, token);
 	unsigned before = lab.sent[IPC_tunnel_grant];
@@ -206,8 +209,9 @@ __attribute__((unused)) static void
 lab_drop(unsigned w, struct ipc_tunnel_grant g, enum tunnel_end why)
 {
 	session_down(lab.t, w,
-	             &(struct ipc_tunnel_down){ .slot = g.slot, .gen = g.gen, .conn = g.id, .why = why },
-	             lab.now);
+		     &(struct ipc_tunnel_down){
+			     .slot = g.slot, .gen = g.gen, .conn = g.id, .why = why },
+		     lab.now);
 }
 
 #endif

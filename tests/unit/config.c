@@ -408,7 +408,8 @@ dynamic_routing_needs_a_valid_domain(void)
 	} bad[] = {
 		{ "dynamic = include", "", 2 },
 		{ "dynamic = exclude domains = { }", "", 2 },
-		{ "dynamic = exclude\ndomains = { \"*.cisco.com\" }", "no wildcard", 3 },
+		{ "dynamic = exclude\ndomains = { \"*.cisco.com\" }", "no wildcard",
+		  3 },
 		{ "domains = { \"cisco.com\", \"*.cisco.com\" }", "no wildcard", 2 },
 		{ "domains = { \"cisco..com\" }", "no wildcard", 2 },
 		{ "domains = { \"10.1.2.3\" }", "no wildcard", 2 },
@@ -431,7 +432,8 @@ dynamic_routing_needs_a_valid_domain(void)
 		snprintf(text, sizeof(text), "addressing {\n%s\n}", bad[i].text);
 		struct config *c = load(text, NULL, &r);
 		bool is_empty = bad[i].part[0] == '\0';
-		ok(c == NULL, "%s refused: %s", is_empty ? "R119" : "R118", bad[i].text);
+		ok(c == NULL, "%s refused: %s", is_empty ? "R119" : "R118",
+		   bad[i].text);
 		const char *got = r.n ? r.finding[0].text : "";
 		if (is_empty)
 			is_str(got, dynamic_routing, "R119 word for word");
@@ -488,7 +490,8 @@ defaults_are_those_of_the_manual(void)
 		is_int(c->tls_max, TLS_MAX_13, "TLS 1.3");
 		is_int(c->session_limit, 1500, "1,500 sessions");
 		is_int(c->user_sessions, 0, "no limit per user");
-		is_int(c->user_sessions_policy, DISPLACE_NONE, "the next one is refused");
+		is_int(c->user_sessions_policy, DISPLACE_NONE,
+		       "the next one is refused");
 		is_int(c->dynamic, DYNAMIC_OFF, "no dynamic routing");
 		is_str(pool, "10.200.0.0", "pool");
 		is_int(c->pool4.len, 20, "its length");
@@ -516,7 +519,8 @@ defaults_are_those_of_the_manual(void)
 static const char full[] =
 	"server { enabled = off port = 8443 workers = 4 tls_max = \"1.2\"\n"
 	" hostname = vpn.example.com certificate = /etc/c.pem key = '/etc/k.pem'\n"
-	" model = z4c user_sessions = 3 user_sessions_policy = device log_debug = yes }\n"
+	" model = z4c user_sessions = 3 user_sessions_policy = device log_debug = yes "
+	"}\n"
 	"client_connection { banner = \"Gr\xc3\xbc\xc3\x9f Gott,\n\\\"you\\\" \\\\ $ { "
 	"${X}\\n\"\n"
 	" profile_alias = 'The Office' local_lan_access = on dpd = 10 dpd_mobile = \"2 "
@@ -531,7 +535,8 @@ static const char full[] =
 	" login_timeout = 60 max_attempts = 5 }\n"
 	"group \"staff\" { label = \"Staff & Co\" }\ngroup guests { }\n";
 static const char full_node[] =
-	"node { name = gw1 mode = passthrough }\nwan wan1 { interface = eth0 nat = false }\n"
+	"node { name = gw1 mode = passthrough }\nwan wan1 { interface = eth0 nat = "
+	"false }\n"
 	"wan \"wan2\" { interface = \"wwan0\" type = cellular service = false }\n";
 
 static void
@@ -562,7 +567,8 @@ every_value_arrives(void)
 	is_int(c->route[0].v4.len, 32, "0.0.0.0/32 is valid");
 	is_int(c->route[2].family, AF_INET6, "the third is IPv6");
 	is_int(c->dynamic, DYNAMIC_EXCLUDE, "dynamic");
-	is_str(c->domains, "example.com,b.example", "R117 domains, as clients take them");
+	is_str(c->domains, "example.com,b.example",
+	       "R117 domains, as clients take them");
 	is_int(c->n_domain, 2, "two of them");
 	is_int(c->user_sessions_policy, DISPLACE_DEVICE, "policy");
 	is_int(c->n_group, 2, "groups");
@@ -625,7 +631,7 @@ models_have_their_limits(void)
 		struct config *c = load(text, NULL, &r);
 		is_int(c ? c->session_limit : 0, cases[i].limit, "R143%s %s",
 		       cases[i].model[0] == 'Z' || cases[i].model[0] == 'z' ? " R146"
-									     : "",
+									    : "",
 		       cases[i].model);
 		drop(c, &r);
 	}
@@ -773,9 +779,10 @@ a_difference_is_named_with_its_effect(void)
 {
 	struct config_report r, r2;
 	struct config *a = load("server { port = 443 }\ngroup a { }", NULL, &r);
-	struct config *b = load("server { port = 8443 enabled = false model = Z3 }\n"
-				"addressing { dns = { 1.1.1.1, ::1 } }\ngroup b { }",
-				"node { mode = passthrough } wan wan1 { nat = off }", &r2);
+	struct config *b =
+		load("server { port = 8443 enabled = false model = Z3 }\n"
+		     "addressing { dns = { 1.1.1.1, ::1 } }\ngroup b { }",
+		     "node { mode = passthrough } wan wan1 { nat = off }", &r2);
 	char diff[8000] = "";
 
 	is_int(config_diff(a, b, on_change, diff), 9, "as many as there are");

@@ -37,21 +37,25 @@ a_line_says_what_happened(void)
 {
 	struct events *ev;
 	struct got g = { 0 };
-	struct event e = { .what = EV_AUTH_FAILURE, .user = "al\"ice", .reason = "password",
-		           .attempt = 255 };
+	struct event e = { .what = EV_AUTH_FAILURE,
+			   .user = "al\"ice",
+			   .reason = "password",
+			   .attempt = 255 };
 
 	ip_parse("192.0.2.7", &e.source);
 	events_open(&ev, dir, 100000, "n1", take, &g);
 	events_add(ev, &e, 1700000000123);
 	is_str(g.last,
 	       "{\"time\":\"2023-11-14T22:13:20.123Z\",\"event\":\"auth_failure\","
-	       "\"syslog\":\"anyconnect_vpn_auth_failure\",\"type\":\"AnyConnect\",\"node\":\"n1\",\"user\":\"al\\\"ice\","
+	       "\"syslog\":\"anyconnect_vpn_auth_failure\",\"type\":\"AnyConnect\","
+	       "\"node\":\"n1\",\"user\":\"al\\\"ice\","
 	       "\"source\":\"192.0.2.7\",\"reason\":\"password\","
 	       "\"attempt\":\"00000000000000ff\"}",
 	       "the hook sees the line");
 	e.user = "b\xff";
 	events_add(ev, &e, 1700000000123);
-	ok(strstr(g.last, "\"user\":\"b?\"") != NULL, "bytes that are no UTF-8 do not lose it");
+	ok(strstr(g.last, "\"user\":\"b?\"") != NULL,
+	   "bytes that are no UTF-8 do not lose it");
 	e.user = "\xc3\xa9\t\x01\\/";
 	events_add(ev, &e, 1700000000123);
 	ok(strstr(g.last, "\"user\":\"\xc3\xa9\\t\\u0001\\\\/\"") != NULL,
@@ -68,16 +72,18 @@ filters_choose_by_event_user_type_and_time(void)
 	events_open(&ev, dir, 100000, "n1", NULL, NULL);
 	for (unsigned i = 0; i < 10; i++) {
 		struct event e = { .what = i % 2 ? EV_AUTH_SUCCESS : EV_AUTH_FAILURE,
-			           .user = i < 4 ? "ann" : "\"user\":\"ann\"" };
+				   .user = i < 4 ? "ann" : "\"user\":\"ann\"" };
 		events_add(ev, &e, 1700000000000 + i * 1000);
 	}
 	is_int(find(ev, NULL, NULL, NULL, 0).n, 10, "all");
 	is_int(find(ev, "auth_success", NULL, NULL, 0).n, 5, "by event");
-	is_int(find(ev, "auth", NULL, NULL, 0).n, 0, "a part of a name is not the name");
+	is_int(find(ev, "auth", NULL, NULL, 0).n, 0,
+	       "a part of a name is not the name");
 	is_int(find(ev, "AnyConnect", NULL, NULL, 0).n, 10, "R156 by type");
 	is_int(find(ev, "anyconnect_vpn_auth_success", NULL, NULL, 0).n, 5,
 	       "R158 by the name in syslog");
-	is_int(find(ev, NULL, "ann", NULL, 0).n, 4, "by user, and nobody can pose as one");
+	is_int(find(ev, NULL, "ann", NULL, 0).n, 4,
+	       "by user, and nobody can pose as one");
 	is_int(find(ev, "auth_failure", "ann", NULL, 0).n, 2, "by both");
 	is_int(find(ev, NULL, NULL, "2023-11-14T22:13:25", 0).n, 5, "by time");
 	struct got g = find(ev, NULL, NULL, NULL, 3);
@@ -94,14 +100,15 @@ log_on_and_log_off_have_their_titles(void)
 		const char *part;
 	} cases[] = {
 		{ EV_CLIENT_CONNECTED,
-		  "\"title\":\"VPN client connected\",\"syslog\":\"anyconnect_vpn_connect\"" },
-		{ EV_CLIENT_DISCONNECTED,
-		  "\"title\":\"VPN client disconnected\","
-		  "\"syslog\":\"anyconnect_vpn_disconnect\"" },
+		  "\"title\":\"VPN client "
+		  "connected\",\"syslog\":\"anyconnect_vpn_connect\"" },
+		{ EV_CLIENT_DISCONNECTED, "\"title\":\"VPN client disconnected\","
+					  "\"syslog\":\"anyconnect_vpn_disconnect\"" },
 		{ EV_AUTH_SUCCESS, "\"syslog\":\"anyconnect_vpn_auth_success\"" },
 		{ EV_AUTH_FAILURE, "\"syslog\":\"anyconnect_vpn_auth_failure\"" },
 		{ EV_SESSION_LIMIT, "\"syslog\":\"anyconnect_vpn_session_manager\"" },
-		{ EV_CLIENT_RECONNECTED, "\"syslog\":\"anyconnect_vpn_session_manager\"" },
+		{ EV_CLIENT_RECONNECTED,
+		  "\"syslog\":\"anyconnect_vpn_session_manager\"" },
 		{ EV_SERVICE_STARTED, "\"syslog\":\"anyconnect_vpn_general\"" },
 	};
 	struct events *ev;
@@ -115,7 +122,8 @@ log_on_and_log_off_have_their_titles(void)
 		ok(strstr(g.last, cases[i].part) != NULL, "R157 R158 %s",
 		   event_name[cases[i].what]);
 	}
-	is_int(find(ev, "VPN client connected", NULL, NULL, 0).n, 1, "found by its title");
+	is_int(find(ev, "VPN client connected", NULL, NULL, 0).n, 1,
+	       "found by its title");
 	events_close(ev);
 }
 

@@ -89,7 +89,8 @@ odd_names_and_small_buffers_are_refused(void)
 	is_int(firewall_text(&c, 1, false, text, 64), E_LIMIT, "small buffer");
 	is_int(firewall_text(&c, 64, false, text, sizeof(text)), 0, "64 workers fit");
 	strcpy(c.wan[0].ifname, "a\" drop");
-	is_int(firewall_text(&c, 1, false, text, sizeof(text)), E_INVAL, "a quote in a name");
+	is_int(firewall_text(&c, 1, false, text, sizeof(text)), E_INVAL,
+	       "a quote in a name");
 	c.wan[0].ifname[0] = '\0';
 	is_int(firewall_text(&c, 1, false, text, sizeof(text)), E_INVAL, "no name");
 }

@@ -284,8 +284,9 @@ it_makes_keys_signs_and_seals(void)
 	hear(&far.parent, IPC_keys_loaded);
 	/* First a damaged file, which must not keep the service down. */
 	load(LOAD_TOKEN_KEYS, 0, "", kept.bytes.p, kept.bytes.n - 1);
-	ok(hear(&far.parent, IPC_keys_store) && body.keys_store.what == LOAD_TOKEN_KEYS &&
-	           hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad,
+	ok(hear(&far.parent, IPC_keys_store) &&
+		   body.keys_store.what == LOAD_TOKEN_KEYS &&
+		   hear(&far.parent, IPC_keys_loaded) && !body.keys_loaded.is_bad,
 	   "a damaged set at start is replaced");
 	peer_send(&far.session, IPC_token_open, &open);
 	ok(hear(&far.session, IPC_token_opened) && body.token_opened.is_bad,

@@ -47,8 +47,12 @@ open_with(struct seen *s)
 static struct lease
 lease_no(uint8_t n)
 {
-	struct lease l = { .slot = 100u + n, .gen = 7, .has_connected = true,
-		           .wall_connected_s = 1234, .agent = "agent", .hostname = "host" };
+	struct lease l = { .slot = 100u + n,
+			   .gen = 7,
+			   .has_connected = true,
+			   .wall_connected_s = 1234,
+			   .agent = "agent",
+			   .hostname = "host" };
 
 	l.claims.sid[0] = n;
 	snprintf(l.claims.user, sizeof(l.claims.user), "user%u", n);
@@ -107,12 +111,14 @@ a_file_cut_anywhere_keeps_its_good_records(void)
 		struct lease_file *f;
 		struct lease_replay replay = { &s, on_put, on_drop };
 		s = (struct seen){ 0 };
-		wrong += lease_open(&f, dir, &replay) != 0 || s.puts != (cut - 4) / record;
+		wrong += lease_open(&f, dir, &replay) != 0 ||
+			 s.puts != (cut - 4) / record;
 		struct lease l = lease_no(9);
 		wrong += lease_put(f, &l) != 0;
 		lease_close(f);
 		s = (struct seen){ 0 };
-		wrong += lease_open(&f, dir, &replay) != 0 || s.puts != (cut - 4) / record + 1;
+		wrong += lease_open(&f, dir, &replay) != 0 ||
+			 s.puts != (cut - 4) / record + 1;
 		lease_close(f);
 	}
 	is_int(wrong, 0, "the good ones are read and new ones follow them");

@@ -22,7 +22,8 @@ the_gateway_is_full_at_its_limit_and_a_place_is_free_at_once(void)
 		g[i] = lab_grant();
 	}
 	ok(!lab_login("frank", token[5]), "the sixth is refused");
-	is_str(refusal(), "The session limit of this gateway is reached. Try again later.",
+	is_str(refusal(),
+	       "The session limit of this gateway is reached. Try again later.",
 	       "with a reason one can read");
 	is_int(lab.events[EV_SESSION_LIMIT], 1, "and one event");
 	is_int(session_count(lab.t, SESSION_CONNECTED), 5, "the others stay");
@@ -63,9 +64,11 @@ a_user_has_a_limit_of_his_own(void)
 {
 	lab_up();
 	lab.config.user_sessions = 2;
-	ok(lab_login("alice", token[0]) && lab_login("alice", token[1]), "two are fine");
+	ok(lab_login("alice", token[0]) && lab_login("alice", token[1]),
+	   "two are fine");
 	ok(!lab_login("alice", token[2]), "not three");
-	is_str(refusal(), "You have too many sessions. Disconnect one and try again.", "why");
+	is_str(refusal(), "You have too many sessions. Disconnect one and try again.",
+	       "why");
 	ok(lab_login("bob", token[3]), "another user may");
 	lab_down();
 }
@@ -85,9 +88,11 @@ the_newest_session_of_a_user_wins(void)
 	lab_connect(0, token[3]);
 	ok(lab_login("alice", token[2]), "the third gets in");
 	is_int(lab.events[EV_CLIENT_DISCONNECTED], 1, "one session ends");
-	is_str(lab.reason[EV_CLIENT_DISCONNECTED], "displaced_limit", "for this reason");
+	is_str(lab.reason[EV_CLIENT_DISCONNECTED], "displaced_limit",
+	       "for this reason");
 	const struct ipc_tunnel_close *c = &lab.last[IPC_tunnel_close].tunnel_close;
-	ok(c->say && strstr(c->reason, "the limit is 2 sessions"), "its client is told");
+	ok(c->say && strstr(c->reason, "the limit is 2 sessions"),
+	   "its client is told");
 	is_int(lab_connect(0, token[0]), TOKEN_REFUSED, "it was the oldest");
 	is_int(lab_connect(0, token[1]), TOKEN_OK, "the second stays");
 	is_int(lab_connect(0, token[2]), TOKEN_OK, "the third connects");
@@ -96,7 +101,8 @@ the_newest_session_of_a_user_wins(void)
 	ok(lab_login("alice", token[4]), "also when the gateway is full");
 	ok(!lab_login("carol", token[5]), "which it stays");
 	lab.config.user_sessions = 1;
-	ok(lab_login("alice", token[4]), "a lowered limit holds from the next login on");
+	ok(lab_login("alice", token[4]),
+	   "a lowered limit holds from the next login on");
 	is_int(session_count(lab.t, SESSION_CONNECTED), 1, "bob");
 	is_int(session_count(lab.t, SESSION_PENDING), 1, "and one of alice");
 	lab_down();
@@ -116,7 +122,8 @@ the_same_device_takes_its_place_again(void)
 	lab_connect(0, token[1]);
 	lab.device = "phone";
 	ok(!lab_login("alice", token[2]), "a third device is refused");
-	is_str(refusal(), "You have too many sessions. Disconnect one and try again.", "why");
+	is_str(refusal(), "You have too many sessions. Disconnect one and try again.",
+	       "why");
 	lab.device = NULL;
 	ok(!lab_login("alice", token[2]), "and one without a name");
 	is_int(lab.events[EV_CLIENT_DISCONNECTED], 0, "nothing has ended");

@@ -221,7 +221,8 @@ sim_new(uint32_t seed)
 		n->index = i;
 		snprintf(n->folder, sizeof(n->folder), "/dev/shm/pair-test-XXXXXX");
 		if (mkdtemp(n->folder) == NULL ||
-		    store_open(&n->store, &s->loop, n->folder, 1, &store_handlers, n) < 0 ||
+		    store_open(&n->store, &s->loop, n->folder, 1, &store_handlers, n) <
+			    0 ||
 		    pair_new(&n->pair, &c, n->store, &handlers, n) < 0)
 			abort();
 	}
@@ -254,7 +255,8 @@ put(struct sim *s, unsigned i, const char *name, const char *bytes, uint64_t bas
 {
 	struct sim_node *n = &s->node[i];
 
-	pair_put(n->pair, span_str(name), span_str(bytes), false, base, ++n->last_ticket);
+	pair_put(n->pair, span_str(name), span_str(bytes), false, base,
+		 ++n->last_ticket);
 	return n->last_ticket;
 }
 
@@ -275,7 +277,8 @@ differences(struct sim *s)
 			if (p != NULL)
 				object_digest(p, theirs);
 			bad += p == NULL || memcmp(mine, theirs, sizeof(mine)) != 0 ||
-			       (o->class != CLUSTER_SET && o->generation != p->generation);
+			       (o->class != CLUSTER_SET &&
+				o->generation != p->generation);
 		}
 	return bad;
 }
@@ -337,8 +340,11 @@ clocks_that_differ_are_told_once(void)
 		struct wire_state st = { .version = SPAN("1") };
 		wire_state_encode(&sw, &st);
 		struct wr w = wr_open(buf, sizeof(buf));
-		struct wire_head h = { .node = SPAN("b"), .incarnation = 77, .seq = k + 1 };
-		struct wire_item i = { .type = WIRE_STATE, .wall_ms = s->now + 40000,
+		struct wire_head h = { .node = SPAN("b"),
+				       .incarnation = 77,
+				       .seq = k + 1 };
+		struct wire_item i = { .type = WIRE_STATE,
+				       .wall_ms = s->now + 40000,
 				       .bytes = wr_span(&sw) };
 		wire_open(&w, zero.pair, &h);
 		wire_item_encode(&w, &i);
@@ -390,7 +396,8 @@ both_are_equal_in_the_end(uint32_t seed)
 		case 3: deliver(s, 1 + random_of(s, 3)); break;
 		case 4: uv_run(&s->loop, UV_RUN_NOWAIT); break;
 		case 5: {
-			struct object *o = store_find(s->node[i].store, span_str(names[k]));
+			struct object *o =
+				store_find(s->node[i].store, span_str(names[k]));
 			put(s, i, names[k], text, o == NULL ? 0 : o->generation);
 			ticket_name[i][s->node[i].last_ticket] = k + 1;
 			break;

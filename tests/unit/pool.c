@@ -65,7 +65,8 @@ small_subnets_have_no_address_and_do_no_harm(void)
 		struct pool *p = pool_of("10.9.0.0", len, 0, 1);
 		uint32_t host;
 		is_int(pool_size(p), len == 30 ? 1 : 0, "/%u", len);
-		is_int(pool_lease(p, 1, &host), len == 30 ? 0 : E_LIMIT, "lease of /%u", len);
+		is_int(pool_lease(p, 1, &host), len == 30 ? 0 : E_LIMIT, "lease of /%u",
+		       len);
 		pool_free(p);
 	}
 	struct pool *p = pool_of("10.0.0.0", 8, 0, 1);

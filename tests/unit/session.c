@@ -42,8 +42,9 @@ a_login_becomes_a_tunnel_with_both_addresses(void)
 	is_int(route().worker, 1, "to that worker");
 	is_int(route().mtu, 1400, "with its MTU");
 	is_int(lab.events[EV_CLIENT_CONNECTED], 1, "an event");
-	session_mtu(lab.t, 1,
-	            &(struct ipc_tunnel_mtu){ .slot = g.slot, .gen = g.gen, .mtu = 1300 });
+	session_mtu(
+		lab.t, 1,
+		&(struct ipc_tunnel_mtu){ .slot = g.slot, .gen = g.gen, .mtu = 1300 });
 	is_int(route().mtu, 1300, "a smaller path is in the route");
 	lab_down();
 }
@@ -61,7 +62,8 @@ a_reconnect_keeps_everything_and_changes_the_dtls_id(void)
 	lab_wait(60);
 	is_int(lab_connect(1, token), TOKEN_OK, "back at another worker");
 	struct ipc_tunnel_grant b = lab_grant();
-	ok(ip_eq(&a.addr4, &b.addr4) && ip_eq(&a.addr6, &b.addr6), "the same addresses");
+	ok(ip_eq(&a.addr4, &b.addr4) && ip_eq(&a.addr6, &b.addr6),
+	   "the same addresses");
 	ok(a.slot == b.slot && a.gen == b.gen, "the same name");
 	ok(memcmp(a.dtls_id, b.dtls_id, IPC_DTLS_ID) != 0, "a new DTLS id");
 	is_int(b.session_left_s, 28740, "the clock ran on");
@@ -169,13 +171,15 @@ logout_ends_at_once_or_lingers(void)
 	lab_login("bob", other);
 	lab_connect(0, other);
 	g = lab_grant();
-	snprintf(session_at(lab.t, g.slot)->agent, IPC_AGENT_MAX, "AnyConnect Windows 4.10");
+	snprintf(session_at(lab.t, g.slot)->agent, IPC_AGENT_MAX,
+		 "AnyConnect Windows 4.10");
 	lab_drop(0, g, TUNNEL_LOGOUT);
 	is_int(session_count(lab.t, SESSION_LINGER), 1, "a Cisco client may come back");
 	lab_wait(10);
 	is_int(lab_connect(1, other), TOKEN_OK, "within 15 seconds");
 	g = lab_grant();
-	snprintf(session_at(lab.t, g.slot)->agent, IPC_AGENT_MAX, "AnyConnect Windows 4.10");
+	snprintf(session_at(lab.t, g.slot)->agent, IPC_AGENT_MAX,
+		 "AnyConnect Windows 4.10");
 	lab_drop(1, g, TUNNEL_LOGOUT);
 	lab_wait(15);
 	is_int(session_count(lab.t, SESSION_LINGER), 0, "not later");
@@ -199,7 +203,8 @@ a_logout_by_form_ends_the_session(void)
 	session_check(lab.t, 1, &m, lab.now);
 	is_int(session_count(lab.t, SESSION_CONNECTED), 0, "a logout does");
 	session_check(lab.t, 1, &m, lab.now);
-	is_int(lab.last[IPC_token_checked].token_checked.verdict, TOKEN_REFUSED, "for good");
+	is_int(lab.last[IPC_token_checked].token_checked.verdict, TOKEN_REFUSED,
+	       "for good");
 	lab_down();
 }
 
@@ -222,7 +227,8 @@ time_runs_out(void)
 	lab_wait(1);
 	is_int(session_count(lab.t, SESSION_CONNECTED), 0, "silence ends it");
 	is_str(lab.reason[EV_CLIENT_DISCONNECTED], "idle_timeout", "for that reason");
-	is_str(lab.last[IPC_tunnel_close].tunnel_close.reason, "Idle timeout", "the user reads");
+	is_str(lab.last[IPC_tunnel_close].tunnel_close.reason, "Idle timeout",
+	       "the user reads");
 	is_int(lab.last[IPC_tunnel_close].tunnel_close.say, 1, "said aloud");
 	is_int(lab.usage.rx_bytes, 77, "with its bytes");
 	is_int(lab.usage.duration_s, 199, "and its duration");
@@ -281,16 +287,19 @@ a_user_change_ends_all_that_users_sessions(void)
 	lab_login("bob", other);
 	lab_connect(0, other);
 	is_int(session_end_user(lab.t, "alice", "password_changed", "Password changed",
-	                        lab.now),
+				lab.now),
 	       2, "both of hers");
 	is_int(session_count(lab.t, SESSION_CONNECTED), 1, "not his");
 	is_int(lab.events[EV_SESSION_REVOKED], 2, "events");
-	is_str(lab.reason[EV_CLIENT_DISCONNECTED], "password_changed", "with the reason");
+	is_str(lab.reason[EV_CLIENT_DISCONNECTED], "password_changed",
+	       "with the reason");
 	is_int(lab_connect(0, token), TOKEN_REFUSED, "the old token is dead");
 	lab.config.enabled = false;
 	session_config(lab.t, &lab.config, lab.now);
-	is_int(session_count(lab.t, SESSION_CONNECTED), 0, "switched off: nobody is left");
-	is_str(lab.last[IPC_tunnel_close].tunnel_close.reason, "Service disabled", "told so");
+	is_int(session_count(lab.t, SESSION_CONNECTED), 0,
+	       "switched off: nobody is left");
+	is_str(lab.last[IPC_tunnel_close].tunnel_close.reason, "Service disabled",
+	       "told so");
 	ok(!lab_login("carol", token), "and nobody comes in");
 	lab_down();
 }
@@ -298,9 +307,12 @@ a_user_change_ends_all_that_users_sessions(void)
 static struct ipc_tunnel_report
 report_of(struct ipc_tunnel_grant g, const char *t, bool has_tls, bool has_dtls)
 {
-	struct ipc_tunnel_report r = { .slot = g.slot, .gen = g.gen, .has_tls = has_tls,
-		                       .has_dtls = has_dtls, .mtu = 1400,
-		                       .dtls_mode = DTLS_PSK };
+	struct ipc_tunnel_report r = { .slot = g.slot,
+				       .gen = g.gen,
+				       .has_tls = has_tls,
+				       .has_dtls = has_dtls,
+				       .mtu = 1400,
+				       .dtls_mode = DTLS_PSK };
 	memcpy(r.dtls_id, g.dtls_id, IPC_DTLS_ID);
 	snprintf(r.token, sizeof(r.token), "%s", t);
 	return r;
@@ -319,7 +331,8 @@ a_restart_of_ours_is_not_noticed(bool with_leases)
 	if (!with_leases)
 		unlinkat(lab.dir, "leases", 0);
 	lab_restart();
-	is_int(session_count(lab.t, SESSION_AWAY), with_leases ? 2 : 0, "what the disk knew");
+	is_int(session_count(lab.t, SESSION_AWAY), with_leases ? 2 : 0,
+	       "what the disk knew");
 	struct ipc_tunnel_report r = report_of(g, token, false, true);
 	session_report(lab.t, 2, &r, lab.now);
 	r = report_of(g, token, true, false);
@@ -328,13 +341,13 @@ a_restart_of_ours_is_not_noticed(bool with_leases)
 	struct session *s = session_at(lab.t, g.slot);
 	ok(s != NULL && s->gen == g.gen, "under its name");
 	ok(s != NULL && s->has_tls && s->tls_worker == 1 && s->has_dtls &&
-	           s->dtls_worker == 2,
+		   s->dtls_worker == 2,
 	   "with both channels");
 	for (int i = 0; i < EVENTS; i++)
 		if (lab.events[i] > 0)
 			ok(false, "%s was told", event_name[i]);
 	is_int(lab.sent[IPC_route_set] + lab.sent[IPC_route_del] +
-	               lab.sent[IPC_tunnel_close] + lab.sent[IPC_dtls_drop],
+		       lab.sent[IPC_tunnel_close] + lab.sent[IPC_dtls_drop],
 	       0, "nobody is disturbed");
 	struct ipc_dtls_ask ask = { .id = 5 };
 	memcpy(ask.dtls_id, g.dtls_id, IPC_DTLS_ID);
@@ -353,7 +366,8 @@ an_ended_session_stays_ended_after_a_restart(void)
 	lab_up();
 	lab_login("alice", token);
 	lab_connect(0, token);
-	session_end(lab.t, session_at(lab.t, lab_grant().slot), "admin", "bye", lab.now);
+	session_end(lab.t, session_at(lab.t, lab_grant().slot), "admin", "bye",
+		    lab.now);
 	/* Killed before the tick could write the set of revoked ids. */
 	lab_restart();
 	is_int(session_count(lab.t, SESSION_AWAY), 0, "it is not restored");
@@ -423,7 +437,8 @@ silent_keys_hold_nobody_for_ever(void)
 	lab_wait(3);
 	is_int(lab.sent[IPC_tunnel_grant], 1, "an answer after all");
 	is_int(lab_grant().verdict, TOKEN_LATER, "later");
-	is_int(lab.last[IPC_token_issued].token_issued.verdict, TOKEN_REFUSED, "the login too");
+	is_int(lab.last[IPC_token_issued].token_issued.verdict, TOKEN_REFUSED,
+	       "the login too");
 	is_int(session_count(lab.t, SESSION_PENDING), 1, "bob's place is free again");
 	is_int(lab_connect(0, token), TOKEN_OK, "who is known needs no keys");
 	lab_restart();

@@ -6,8 +6,12 @@
 static struct claims
 claims_full(void)
 {
-	struct claims c = { .len4 = 32, .len6 = 128, .wall_login_s = 1700000000,
-		            .wall_expiry_s = 1700028800, .method = 1, .platform = 3 };
+	struct claims c = { .len4 = 32,
+			    .len6 = 128,
+			    .wall_login_s = 1700000000,
+			    .wall_expiry_s = 1700028800,
+			    .method = 1,
+			    .platform = 3 };
 
 	memset(c.sid, 0x5a, sizeof(c.sid));
 	memset(c.user, 'u', IPC_USER_MAX);

@@ -630,7 +630,9 @@ adopt_users(void *arg, struct span text)
 		return;
 	int rc = users_read(&next, text, &line);
 	if (rc < 0) {
-		log_err(0, "auth: the pair's users cannot be used (line %u: %s); ours stay",
+		log_err(0,
+			"auth: the pair's users cannot be used (line %u: %s); ours "
+			"stay",
 			line, err_text(rc));
 		return;
 	}
@@ -683,7 +685,8 @@ on_stored(void *arg, int rc, unsigned copies, bool is_peer_away, bool is_news)
 		if (is_news)
 			take_table(a, &c->table);
 		snprintf(text, sizeof(text), "durable on %u node%s%s", copies,
-			 copies == 1 ? "" : "s", is_peer_away ? ", the peer is away" : "");
+			 copies == 1 ? "" : "s",
+			 is_peer_away ? ", the peer is away" : "");
 	} else {
 		snprintf(text, sizeof(text), "The store did not take it: %s.",
 			 rc == E_STALE ? "others change users at the same time"
@@ -721,7 +724,8 @@ change_next(struct auth *a)
 	if (rc == E_AGAIN) {
 		snprintf(why, sizeof(why), "The store is busy. Try again.");
 	} else if (rc < 0 && why[0] == '\0') {
-		snprintf(why, sizeof(why), "The store did not take it: %s.", err_text(rc));
+		snprintf(why, sizeof(why), "The store did not take it: %s.",
+			 err_text(rc));
 	}
 	if (rc < 0)
 		change_over(c, rc, why);
@@ -736,8 +740,11 @@ change_begin(struct auth *a, const struct ipc_user_put *m)
 	if (!replica_is_up(a->replica) && a->first_change == NULL)
 		return false;
 	if (a->changes >= CHANGES_MAX || (c = calloc(1, sizeof(*c))) == NULL) {
-		struct ipc_user_done d = { .id = m->id, .is_bad = 1,
-					   .text = "Too many changes wait. Try again." };
+		struct ipc_user_done d = {
+			.id = m->id,
+			.is_bad = 1,
+			.text = "Too many changes wait. Try again."
+		};
 		peer_send(&a->session, IPC_user_done, &d);
 		return true;
 	}

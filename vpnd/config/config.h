@@ -22,8 +22,8 @@ enum {
 	CONFIG_WANS = 2,
 	CONFIG_DNS = 8,
 	CONFIG_VIRTUAL = 8,
-	CONFIG_ROUTES = 256,  /* split destinations, both families together */
-	CONFIG_DOMAINS = 256, /* dynamic client routing */
+	CONFIG_ROUTES = 256,        /* split destinations, both families together */
+	CONFIG_DOMAINS = 256,       /* dynamic client routing */
 	CONFIG_DOMAINS_TEXT = 5000, /* all of them with commas: the clients' limit */
 	CONFIG_GROUPS = 32,
 	CONFIG_BANNER = 4096,
@@ -74,7 +74,7 @@ struct config_group {
 
 struct config {
 	/* node.conf */
-	char node_name[64]; /* default: the host name */
+	char node_name[64];       /* default: the host name */
 	enum node_role node_role; /* of a pair: which half of the pool is ours */
 	enum node_mode mode;
 	struct in_addr virtual4[CONFIG_VIRTUAL]; /* they move within a pair */
@@ -88,7 +88,7 @@ struct config {
 	uint16_t port;
 	unsigned workers; /* 0: one per core */
 	enum tls_max tls_max;
-	char hostname[254]; /* "" if not set */
+	char hostname[254];                        /* "" if not set */
 	char certificate_file[256], key_file[256]; /* both or neither */
 	unsigned session_limit; /* effective: number or model, default 1500 */
 	char model[16];
@@ -99,7 +99,7 @@ struct config {
 	char banner[CONFIG_BANNER]; /* "" none */
 	char profile_file[256];     /* "" generated when hostname is set */
 	char profile_alias[64];
-	bool local_lan_access; /* profile allows it */
+	bool local_lan_access;  /* profile allows it */
 	char download_url[256]; /* where users get the client software */
 	struct config_group group[CONFIG_GROUPS];
 	unsigned n_group; /* 0: no group list */
@@ -114,7 +114,7 @@ struct config {
 	enum routing_mode routing;
 	struct config_route route[CONFIG_ROUTES];
 	unsigned n_route;
-	enum dynamic_mode dynamic; /* Windows and macOS clients only */
+	enum dynamic_mode dynamic;             /* Windows and macOS clients only */
 	char domains[CONFIG_DOMAINS_TEXT + 1]; /* "a.example,b.example" */
 	unsigned n_domain;
 	bool client_bypass; /* the family without an address goes outside */
@@ -153,8 +153,8 @@ struct config_report {
 /* Parse and cross-check both texts; either may be NULL (absent file). The
  * names are only for messages. *out is NULL on error. */
 int config_load(struct config **out, const char *name, const char *text,
-                const char *node_name, const char *node_text,
-                struct config_report *report);
+		const char *node_name, const char *node_text,
+		struct config_report *report);
 void config_free(struct config *c);
 void config_report_free(struct config_report *r);
 

@@ -637,7 +637,8 @@ virtual_print(const struct option *o, const void *base, unsigned i, char *buf, s
 static void
 virtual_rule(const struct option *o, char *buf, size_t n)
 {
-	snprintf(buf, n, "addresses without a prefix length, at most %d IPv4 and %d IPv6",
+	snprintf(buf, n,
+		 "addresses without a prefix length, at most %d IPv4 and %d IPv6",
 		 CONFIG_VIRTUAL, CONFIG_VIRTUAL);
 }
 

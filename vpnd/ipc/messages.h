@@ -42,7 +42,7 @@ enum {
 	IPC_SID = 16,
 	IPC_DTLS_ID = 32,
 	IPC_DTLS_MATERIAL = 81, /* 2 keys of 32, their salts, a nonce, key length */
-	IPC_DTLS_SECRET = 48, /* master secret (48) or PSK (32, then zeroes) */
+	IPC_DTLS_SECRET = 48,   /* master secret (48) or PSK (32, then zeroes) */
 };
 
 /* What happened to a login step, and what the client is shown next. */

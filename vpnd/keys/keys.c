@@ -142,12 +142,14 @@ load_tokens(struct keys *k, struct span bytes)
 
 	if (t != NULL && bytes.n > 0)
 		rc = tokenkeys_read(t, bytes);
-	bool is_fresh = t != NULL && (bytes.n == 0 || (rc == E_PROTO && k->tokens == NULL));
+	bool is_fresh =
+		t != NULL && (bytes.n == 0 || (rc == E_PROTO && k->tokens == NULL));
 	/* At start a damaged file costs everyone one login; without keys nobody
 	 * would ever get in. Later the set in memory is better than the file. */
 	if (is_fresh && bytes.n > 0)
-		log_err(0, "keys: the stored token keys are damaged: new ones are made, "
-		           "clients have to log in again");
+		log_err(0,
+			"keys: the stored token keys are damaged: new ones are made, "
+			"clients have to log in again");
 	if (is_fresh)
 		rc = tokenkeys_make(t, wall_now());
 	/* What passed while we were away is due now; < 0 leaves the set usable. */

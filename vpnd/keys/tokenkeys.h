@@ -18,7 +18,8 @@
 enum {
 	TOKENKEYS_PERIOD_S = 24 * 3600,
 	TOKENKEYS_KEEP_S = 256 * 3600, /* the longest session there can be */
-	TOKENKEYS_OLD = 32, /* 256 h / 24 h, of two nodes that became a pair, and some */
+	TOKENKEYS_OLD =
+		32, /* 256 h / 24 h, of two nodes that became a pair, and some */
 	TOKENKEYS_BYTES = 5 + (TOKENKEYS_OLD + 2) * (1 + 4 + 8 + SEAL_KEY),
 	TOKENKEYS_VERSION = 1,
 	TOKENKEYS_HEAD = 5,

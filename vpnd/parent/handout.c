@@ -259,8 +259,8 @@ handout_worker(struct process *c)
 {
 	struct parent *p = c->parent;
 	struct ipc_tun tun = { .mtu = TUN_MTU,
-		               .has_vnet = 1,
-		               .kinds = p->tun[c->index].kinds };
+			       .has_vnet = 1,
+			       .kinds = p->tun[c->index].kinds };
 	struct ipc_counters counters = { .worker = (uint8_t)c->index,
 					 .slots = p->slots };
 

@@ -184,7 +184,8 @@ swap(struct parent *p)
 	struct reload *r = &p->reload;
 	char why[WHY_MAX] = "";
 
-	if (firewall_apply(r->setup->config, p->workers, p->pairing.has_peer, why) < 0) {
+	if (firewall_apply(r->setup->config, p->workers, p->pairing.has_peer, why) <
+	    0) {
 		refuse(p, why);
 		return;
 	}
@@ -320,7 +321,7 @@ would_load(struct parent *p, const char *text, char *said, size_t cap)
 		       !needs_restart(p, s->config, why, sizeof(why));
 	if (!is_good)
 		snprintf(said, cap, "%s",
-			 why[0] != '\0'                               ? why
+			 why[0] != '\0'                            ? why
 			 : findings != NULL && findings[0] != '\0' ? findings
 								   : err_text(rc));
 	free(findings);
@@ -342,7 +343,8 @@ reload_put(struct parent *p, const struct ipc_config_put *m, int fd)
 		snprintf(said, sizeof(said), "%s", err_text(rc));
 	bool is_good = rc == 0 && would_load(p, (const char *)text, said, sizeof(said));
 	if (is_good && m->how == CONFIG_TAKE &&
-	    (rc = file_replace(AT_FDCWD, p->opt->conf_path, span_of(text, n), 0644)) < 0) {
+	    (rc = file_replace(AT_FDCWD, p->opt->conf_path, span_of(text, n), 0644)) <
+		    0) {
 		snprintf(said, sizeof(said), "%s: %s", p->opt->conf_path, err_text(rc));
 		is_good = false;
 	}

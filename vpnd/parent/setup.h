@@ -24,8 +24,8 @@ struct setup {
 int setup_load(struct setup **out, const struct parent_options *o,
 	       struct config_report *report, char *why);
 /* The same with this text in place of the configuration file; NULL: the file. */
-int setup_load_text(struct setup **out, const struct parent_options *o, const char *text,
-		    struct config_report *report, char *why);
+int setup_load_text(struct setup **out, const struct parent_options *o,
+		    const char *text, struct config_report *report, char *why);
 
 /* Find the interface of each uplink that names none. */
 int setup_resolve(struct setup *s, char *why);

@@ -76,9 +76,9 @@ struct reload {
 	enum reload_step step;
 	bool is_again; /* asked for while one was under way */
 	bool has_id, next_has_id;
-	uint32_t id, next_id; /* whom to answer: a reload message of session */
+	uint32_t id, next_id;         /* whom to answer: a reload message of session */
 	uint32_t put_id, next_put_id; /* or a config_put; 0: none */
-	struct setup *setup;  /* the new world, until it is swapped in */
+	struct setup *setup;          /* the new world, until it is swapped in */
 	struct sockets sockets;
 	int config_fd;
 	struct certificate cert;
@@ -96,7 +96,8 @@ struct tickling {
 	size_t n, left, cursor;
 	unsigned round, sent, failed;
 	uint64_t round_ms;
-	const struct endpoints *back; /* who is in it needs no second one; may be NULL */
+	const struct endpoints
+		*back; /* who is in it needs no second one; may be NULL */
 	const char *what;
 };
 

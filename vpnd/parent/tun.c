@@ -63,7 +63,7 @@ static int
 attach(int fd, const char *name)
 {
 	struct ifreq ifr = { .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL |
-		                          IFF_VNET_HDR };
+					  IFF_VNET_HDR };
 
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
 	return ioctl(fd, TUNSETIFF, &ifr) < 0 ? -errno : 0;
@@ -95,10 +95,10 @@ set_offload(struct tun *t)
 		const char *text;
 	} tries[] = {
 		{ TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 |
-		          TUN_F_USO6,
+			  TUN_F_USO6,
 		  TUN_TCP4 | TUN_TCP6 | TUN_UDP4 | TUN_UDP6, "tso uso" },
-		{ TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN, TUN_TCP4 | TUN_TCP6,
-		  "tso" },
+		{ TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
+		  TUN_TCP4 | TUN_TCP6, "tso" },
 	};
 
 	t->kinds = 0;

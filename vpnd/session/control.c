@@ -27,7 +27,7 @@ struct client {
 	uv_pipe_t pipe;
 	struct control *c;
 	bool is_used, is_closing, is_waiting, follows;
-	bool is_taking; /* in take_lines: an answer may come from within */
+	bool is_taking;   /* in take_lines: an answer may come from within */
 	char filter[256]; /* of a follower; "" = all */
 	uint64_t active_ms;
 	size_t n;
@@ -42,7 +42,7 @@ struct pending {
 	uint64_t since_ms;
 	struct client *client; /* NULL: left */
 	char user[IPC_USER_MAX + 1];
-	const char *change; /* the word for the event */
+	const char *change;                /* the word for the event */
 	const char *end_reason, *end_text; /* of this user's sessions; NULL: none */
 	json_t *rows;
 	uint32_t index;
@@ -102,10 +102,10 @@ send_line(struct client *k, const char *line, size_t n)
 	if (k->is_closing)
 		return;
 	/* One answer may be larger than the bound; a second behind it may not. */
-	struct write *w =
-	        uv_stream_get_write_queue_size((uv_stream_t *)&k->pipe) > CONTROL_QUEUE_MAX
-	                ? NULL
-	                : malloc(sizeof(*w) + n + 1);
+	struct write *w = uv_stream_get_write_queue_size((uv_stream_t *)&k->pipe) >
+					  CONTROL_QUEUE_MAX
+				  ? NULL
+				  : malloc(sizeof(*w) + n + 1);
 	if (w == NULL) {
 		client_close(k);
 		return;
@@ -148,8 +148,10 @@ pending_new(struct client *k, enum ipc_type asked)
 		struct pending *p = &c->pending[i];
 		if (p->asked != IPC_NONE)
 			continue;
-		*p = (struct pending){ .asked = asked, .id = ++c->next_id, .client = k,
-			               .since_ms = c->host->now(c->host->arg).mono_ms };
+		*p = (struct pending){ .asked = asked,
+				       .id = ++c->next_id,
+				       .client = k,
+				       .since_ms = c->host->now(c->host->arg).mono_ms };
 		k->is_waiting = true;
 		return p;
 	}
@@ -251,7 +253,7 @@ put_channels(json_t *o, const struct session *s)
 
 static void
 put_times(json_t *o, const struct session_table *t, const struct session *s,
-          struct now now)
+	  struct now now)
 {
 	struct counters sum = session_sum(t, s);
 	char text[32];
@@ -265,9 +267,11 @@ put_times(json_t *o, const struct session_table *t, const struct session *s,
 	}
 	put_number(o, "duration_s", (now.mono_ms - s->connected_ms) / 1000);
 	put_number(o, "session_left_s",
-	           s->expires_ms > now.mono_ms ? (s->expires_ms - now.mono_ms) / 1000 : 0);
+		   s->expires_ms > now.mono_ms ? (s->expires_ms - now.mono_ms) / 1000
+					       : 0);
 	put_number(o, "idle_s",
-	           now.mono_ms > sum.active_ms ? (now.mono_ms - sum.active_ms) / 1000 : 0);
+		   now.mono_ms > sum.active_ms ? (now.mono_ms - sum.active_ms) / 1000
+					       : 0);
 	put_number(o, "rx_bytes", sum.rx_bytes);
 	put_number(o, "tx_bytes", sum.tx_bytes);
 	put_number(o, "rx_pkts", sum.rx_pkts);
@@ -282,7 +286,7 @@ static const char *
 platform_text(uint8_t platform)
 {
 	static const char *const name[] = { "unknown", "win",     "mac",
-		                            "linux",   "android", "ios" };
+					    "linux",   "android", "ios" };
 
 	return name[platform < sizeof(name) / sizeof(name[0]) ? platform : 0];
 }
@@ -310,7 +314,8 @@ session_json(const struct session_table *t, const struct session *s, struct now 
 	client_version(version, s->agent);
 	put_text(o, "client_version", version);
 	put_text(o, "hostname", s->hostname);
-	put_text(o, "device", s->claims.device[0] != '\0' ? s->claims.device : s->hostname);
+	put_text(o, "device",
+		 s->claims.device[0] != '\0' ? s->claims.device : s->hostname);
 	put_channels(o, s);
 	put_times(o, t, s, now);
 	return o;
@@ -345,7 +350,8 @@ session_of(struct client *k, const char *id)
 		if (strncasecmp(sid, id, n) != 0)
 			continue;
 		if (found != NULL) {
-			refuse(k, "ambiguous", "more than one session has an id like this");
+			refuse(k, "ambiguous",
+			       "more than one session has an id like this");
 			return NULL;
 		}
 		found = s;
@@ -373,18 +379,20 @@ own_status(const struct control *c)
 	const struct session_table *t = h->table;
 	json_t *pair = h->pair_status != NULL ? h->pair_status(h->arg) : NULL;
 	json_t *o = json_pack(
-	        "{sb ss ss sb s{sI ss} s{si si si si si si} s{si si} si s{ss si ss}}", "ok", 1,
-	        "version",
-	        TANDEM_VERSION, "node", h->config->node_name, "enabled", h->config->enabled,
-	        "config", "generation", (json_int_t)h->generation, "hash", h->hash, "sessions",
-	        "connected", session_count(t, SESSION_CONNECTED), "pending",
-	        session_count(t, SESSION_PENDING), "away", session_count(t, SESSION_AWAY),
-	        "linger", session_count(t, SESSION_LINGER), "places",
-	        session_places(t, h->now(h->arg)), "limit", h->config->session_limit, "pool",
-	        "size", pool_size(session_pool(t)), "used", pool_used(session_pool(t)),
-	        "revoked", revoked_count(session_revoked(t)), "client_connection", "hostname",
-	        h->config->hostname, "port", h->config->port, "download_url",
-	        h->config->download_url);
+		"{sb ss ss sb s{sI ss} s{si si si si si si} s{si si} si s{ss si ss}}",
+		"ok", 1, "version", TANDEM_VERSION, "node", h->config->node_name,
+		"enabled", h->config->enabled, "config", "generation",
+		(json_int_t)h->generation, "hash", h->hash, "sessions", "connected",
+		session_count(t, SESSION_CONNECTED), "pending",
+		session_count(t, SESSION_PENDING), "away",
+		session_count(t, SESSION_AWAY), "linger",
+		session_count(t, SESSION_LINGER), "places",
+		session_places(t, h->now(h->arg)), "limit", h->config->session_limit,
+		"pool", "size", pool_size(session_pool(t)), "used",
+		pool_used(session_pool(t)), "revoked",
+		revoked_count(session_revoked(t)), "client_connection", "hostname",
+		h->config->hostname, "port", h->config->port, "download_url",
+		h->config->download_url);
 
 	if (pair != NULL)
 		json_object_set_new(o, "pair", pair);
@@ -401,8 +409,8 @@ cmd_sessions(struct client *k, const json_t *q)
 	for (uint32_t i = 0; i < session_table_slots(h->table); i++) {
 		struct session *s = session_at(h->table, i);
 		if (s != NULL && (user == NULL || strcmp(user, s->claims.user) == 0))
-			json_array_append_new(rows,
-			                      session_json(h->table, s, h->now(h->arg)));
+			json_array_append_new(
+				rows, session_json(h->table, s, h->now(h->arg)));
 	}
 	answer(k, json_pack("{sb so}", "ok", 1, "sessions", rows));
 }
@@ -415,7 +423,7 @@ cmd_session(struct client *k, const json_t *q)
 
 	if (s != NULL)
 		answer(k, json_pack("{sb so}", "ok", 1, "session",
-		                    session_json(h->table, s, h->now(h->arg))));
+				    session_json(h->table, s, h->now(h->arg))));
 }
 
 /* A condition that is not given holds. */
@@ -444,7 +452,8 @@ cmd_clients(struct client *k, const json_t *q)
 		const struct session *s = e[i].latest;
 		char mac[CLIENT_MAC];
 
-		if (!holds(q, "user", s->claims.user) || !holds(q, "type", "AnyConnect") ||
+		if (!holds(q, "user", s->claims.user) ||
+		    !holds(q, "type", "AnyConnect") ||
 		    !holds(q, "policy", s->claims.policy) ||
 		    !holds(q, "platform", platform_text(s->claims.platform)))
 			continue;
@@ -456,7 +465,7 @@ cmd_clients(struct client *k, const json_t *q)
 	}
 	free(e);
 	answer(k, json_pack("{sb sI so}", "ok", 1, "count",
-	                    (json_int_t)json_array_size(rows), "clients", rows));
+			    (json_int_t)json_array_size(rows), "clients", rows));
 }
 
 static void
@@ -524,8 +533,9 @@ cmd_events(struct client *k, const json_t *q)
 	const json_t *last = json_object_get(q, "last");
 	bool follow = json_is_true(json_object_get(q, "follow"));
 	struct events_filter f = { .since = text_of(q, "since") };
-	struct collect c = { .word = word ? word : "", .rows = json_array(),
-		             .last = follow ? 0 : EVENTS_DEFAULT };
+	struct collect c = { .word = word ? word : "",
+			     .rows = json_array(),
+			     .last = follow ? 0 : EVENTS_DEFAULT };
 
 	if (json_is_integer(last) && json_integer_value(last) >= 0 &&
 	    json_integer_value(last) <= 100000)
@@ -574,7 +584,7 @@ cmd_user_list(struct client *k, const json_t *q)
 /* A given text goes in, if it fits. */
 static bool
 take_text(const json_t *q, const char *key, char *to, size_t cap, uint8_t bit,
-          uint8_t *mask)
+	  uint8_t *mask)
 {
 	const char *text = text_of(q, key);
 
@@ -585,7 +595,8 @@ take_text(const json_t *q, const char *key, char *to, size_t cap, uint8_t bit,
 }
 
 static void
-send_user(struct client *k, struct ipc_user_put *m, const char *reason, const char *text)
+send_user(struct client *k, struct ipc_user_put *m, const char *reason,
+	  const char *text)
 {
 	struct pending *p = pending_new(k, IPC_user_put);
 
@@ -594,8 +605,8 @@ send_user(struct client *k, struct ipc_user_put *m, const char *reason, const ch
 	m->id = p->id;
 	memcpy(p->user, m->user, sizeof(p->user));
 	p->change = m->op == USER_CREATE   ? "created"
-	            : m->op == USER_REMOVE ? "removed"
-	                                   : "updated";
+		    : m->op == USER_REMOVE ? "removed"
+					   : "updated";
 	p->end_reason = reason;
 	p->end_text = text;
 	k->c->host->send(k->c->host->arg, IPC_AUTH, 0, IPC_user_put, m);
@@ -610,11 +621,13 @@ cmd_user_put(struct client *k, const json_t *q)
 	uint8_t ignored = 0;
 
 	if (text_of(q, "name") == NULL ||
-	    !take_text(q, "name", m.user, sizeof(m.user), 0, &ignored) || m.user[0] == '\0' ||
+	    !take_text(q, "name", m.user, sizeof(m.user), 0, &ignored) ||
+	    m.user[0] == '\0' ||
 	    !take_text(q, "hash", m.hash, sizeof(m.hash), USER_HASH, &m.mask) ||
 	    !take_text(q, "totp", m.totp, sizeof(m.totp), USER_TOTP, &m.mask) ||
 	    (authorised != NULL && !json_is_boolean(authorised))) {
-		refuse(k, "bad_request", "user_put wants name, and hash, authorised or totp");
+		refuse(k, "bad_request",
+		       "user_put wants name, and hash, authorised or totp");
 		return;
 	}
 	if (authorised != NULL) {
@@ -661,8 +674,8 @@ cmd_config_running(struct client *k, const json_t *q)
 	const struct control_host *h = k->c->host;
 
 	answer(k, json_pack("{sb ss ss sI ss}", "ok", 1, "text", h->text ? h->text : "",
-	                    "node_text", h->node_text ? h->node_text : "", "generation",
-	                    (json_int_t)h->generation, "hash", h->hash));
+			    "node_text", h->node_text ? h->node_text : "", "generation",
+			    (json_int_t)h->generation, "hash", h->hash));
 }
 
 /* Everything about the pair: cluster.c knows. */
@@ -670,8 +683,7 @@ static void
 cmd_pair(struct client *k, const json_t *q)
 {
 	const struct control_host *h = k->c->host;
-	struct pending *p =
-	        h->pair_ask != NULL ? pending_new(k, IPC_config_put) : NULL;
+	struct pending *p = h->pair_ask != NULL ? pending_new(k, IPC_config_put) : NULL;
 
 	if (p != NULL)
 		h->pair_ask(h->arg, p->id, q);
@@ -684,8 +696,8 @@ static void
 put_settings(json_t *rows, const struct config *c, const struct option *o)
 {
 	unsigned n = o->section == SECTION_GROUP ? c->n_group
-	             : o->section == SECTION_WAN ? c->n_wan
-	                                         : 1;
+		     : o->section == SECTION_WAN ? c->n_wan
+						 : 1;
 
 	for (unsigned i = 0; i < n; i++) {
 		const void *base = c;
@@ -700,11 +712,13 @@ put_settings(json_t *rows, const struct config *c, const struct option *o)
 			base = &c->wan[i];
 			title = c->wan[i].name;
 		}
-		snprintf(path, sizeof(path), "%s%s%s.%s", config_sections[o->section].name,
-		         *title ? "." : "", title, o->name);
-		for (unsigned v = 0; o->type->print(o, base, v, text, sizeof(text)); v++)
-			json_array_append_new(value,
-			                      json_string(o->is_secret ? "(secret)" : text));
+		snprintf(path, sizeof(path), "%s%s%s.%s",
+			 config_sections[o->section].name, *title ? "." : "", title,
+			 o->name);
+		for (unsigned v = 0; o->type->print(o, base, v, text, sizeof(text));
+		     v++)
+			json_array_append_new(
+				value, json_string(o->is_secret ? "(secret)" : text));
 		json_t *row = json_object();
 		put_text(row, "setting", path);
 		if (o->type->is_list)
@@ -739,26 +753,36 @@ static const struct command {
 	const char *name;
 	void (*run)(struct client *k, const json_t *q);
 } commands[] = {
-	{ "status", cmd_status },           { "sessions", cmd_sessions },
-	{ "session", cmd_session },         { "disconnect", cmd_disconnect },
-	{ "events", cmd_events },           { "why", cmd_why },
-	{ "user_list", cmd_user_list },     { "user_put", cmd_user_put },
-	{ "user_remove", cmd_user_remove }, { "reload", cmd_reload },
+	{ "status", cmd_status },
+	{ "sessions", cmd_sessions },
+	{ "session", cmd_session },
+	{ "disconnect", cmd_disconnect },
+	{ "events", cmd_events },
+	{ "why", cmd_why },
+	{ "user_list", cmd_user_list },
+	{ "user_put", cmd_user_put },
+	{ "user_remove", cmd_user_remove },
+	{ "reload", cmd_reload },
 	{ "config_running", cmd_config_running },
-	{ "nodes", cmd_pair },              { "config_apply", cmd_pair },
-	{ "config_confirm", cmd_pair },     { "config_history", cmd_pair },
+	{ "nodes", cmd_pair },
+	{ "config_apply", cmd_pair },
+	{ "config_confirm", cmd_pair },
+	{ "config_history", cmd_pair },
 	{ "config_rollback", cmd_pair },
-	{ "clients", cmd_clients },         { "settings", cmd_settings },
+	{ "clients", cmd_clients },
+	{ "settings", cmd_settings },
 };
 
 json_t *
 control_parse(struct span line, const char **error)
 {
-	json_t *q = json_loadb((const char *)line.p, line.n, JSON_REJECT_DUPLICATES, NULL);
+	json_t *q =
+		json_loadb((const char *)line.p, line.n, JSON_REJECT_DUPLICATES, NULL);
 
 	if (json_is_object(q) && text_of(q, "cmd") != NULL)
 		return q;
-	*error = q == NULL ? "this line is no JSON object" : "the object has no \"cmd\"";
+	*error =
+		q == NULL ? "this line is no JSON object" : "the object has no \"cmd\"";
 	json_decref(q);
 	return NULL;
 }
@@ -830,7 +854,7 @@ control_reloaded(struct control *c, const struct ipc_reload_done *m)
 
 	if (p != NULL && m->is_bad)
 		pending_done(p, json_pack("{sb sO ss}", "ok", 0, "error", text, "code",
-		                          "config_refused"));
+					  "config_refused"));
 	else if (p != NULL)
 		pending_done(p, json_pack("{sb sO}", "ok", 1, "text", text));
 	json_decref(text);
@@ -848,11 +872,13 @@ control_user_done(struct control *c, const struct ipc_user_done *m)
 		pending_done(p, refusal("refused", m->text));
 		return;
 	}
-	struct event e = { .what = EV_USER_CHANGED, .user = p->user, .reason = p->change };
+	struct event e = { .what = EV_USER_CHANGED,
+			   .user = p->user,
+			   .reason = p->change };
 	events_add(c->host->events, &e, c->host->now(c->host->arg).wall_ms);
 	if (p->end_reason != NULL)
-		n = session_end_user(c->host->table, p->user, p->end_reason, p->end_text,
-		                     c->host->now(c->host->arg));
+		n = session_end_user(c->host->table, p->user, p->end_reason,
+				     p->end_text, c->host->now(c->host->arg));
 	pending_done(p, json_pack("{sb ss si}", "ok", 1, "text", m->text, "ended", n));
 }
 
@@ -864,10 +890,11 @@ control_user_row(struct control *c, const struct ipc_user_row *m)
 	if (p == NULL)
 		return;
 	if (m->user[0] != '\0' && p->index < m->total)
-		json_array_append_new(
-		        p->rows, json_pack("{ss sb sb sI}", "name", m->user, "authorised",
-		                           m->is_authorised, "totp", m->has_totp, "changed",
-		                           (json_int_t)m->wall_changed));
+		json_array_append_new(p->rows,
+				      json_pack("{ss sb sb sI}", "name", m->user,
+						"authorised", m->is_authorised, "totp",
+						m->has_totp, "changed",
+						(json_int_t)m->wall_changed));
 	if (m->user[0] != '\0' && ++p->index < m->total) {
 		p->since_ms = c->host->now(c->host->arg).mono_ms;
 		ask_row(c, p);
@@ -981,8 +1008,9 @@ control_tick(struct control *c)
 		if (p->asked == IPC_status_ask)
 			pending_done(p, own_status(c));
 		else
-			pending_done(p, refusal("no_answer", "the process in charge does not "
-			                                     "answer; look into the log"));
+			pending_done(p, refusal("no_answer",
+						"the process in charge does not "
+						"answer; look into the log"));
 	}
 	for (int i = 0; i < CONTROL_CLIENTS; i++) {
 		struct client *k = &c->client[i];
@@ -993,7 +1021,8 @@ control_tick(struct control *c)
 }
 
 int
-control_open(struct control **out, uv_loop_t *loop, int fd, const struct control_host *host)
+control_open(struct control **out, uv_loop_t *loop, int fd,
+	     const struct control_host *host)
 {
 	struct control *c = calloc(1, sizeof(*c));
 

@@ -34,7 +34,7 @@ struct control_host {
 	uint32_t generation;
 	char hash[17];
 	void (*send)(void *arg, enum ipc_process to, unsigned index, enum ipc_type type,
-	             const void *body);
+		     const void *body);
 	struct now (*now)(void *arg);
 	/* The commands about the pair, and its part of `status`; NULL: none. The
 	 * answer to id comes through control_pair_done. */
@@ -46,7 +46,7 @@ struct control;
 
 /* fd is a listening socket; taken over. */
 int control_open(struct control **out, uv_loop_t *loop, int fd,
-                 const struct control_host *host);
+		 const struct control_host *host);
 
 /* A request, or NULL with a text why not. Pure. */
 json_t *control_parse(struct span line, const char **error);

@@ -68,7 +68,7 @@ open_current(struct events *ev)
 {
 	struct stat st;
 	int fd = openat(ev->dir_fd, "events.0",
-	                O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+			O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
 		return -errno;
@@ -87,7 +87,7 @@ open_current(struct events *ev)
 
 int
 events_open(struct events **out, int dir_fd, size_t file_max, const char *node,
-            events_hook hook, void *arg)
+	    events_hook hook, void *arg)
 {
 	struct events *ev = calloc(1, sizeof(*ev));
 
@@ -128,8 +128,11 @@ put_value(struct wr *w, const char *text)
 {
 	for (const char *p = text; *p != '\0'; p++) {
 		uint8_t c = (uint8_t)*p;
-		static const char letter[0x20] = { ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n',
-			                           ['\r'] = 'r', ['\t'] = 't' };
+		static const char letter[0x20] = { ['\b'] = 'b',
+						   ['\f'] = 'f',
+						   ['\n'] = 'n',
+						   ['\r'] = 'r',
+						   ['\t'] = 't' };
 		if (c == '"' || c == '\\' || (c < 0x20 && letter[c] != '\0')) {
 			wr_u8(w, '\\');
 			wr_u8(w, c < 0x20 ? (uint8_t)letter[c] : c);
@@ -230,7 +233,8 @@ put_sid(struct wr *w, const uint8_t *sid)
 }
 
 static void
-put_event(struct wr *w, const struct events *ev, const struct event *e, uint64_t wall_ms)
+put_event(struct wr *w, const struct events *ev, const struct event *e,
+	  uint64_t wall_ms)
 {
 	char attempt[20];
 
@@ -251,7 +255,8 @@ put_event(struct wr *w, const struct events *ev, const struct event *e, uint64_t
 	put_text(w, "text", e->text);
 	if (e->attempt != 0) {
 		/* As text: 64 bits are more than a JSON number holds everywhere. */
-		snprintf(attempt, sizeof(attempt), "%016llx", (unsigned long long)e->attempt);
+		snprintf(attempt, sizeof(attempt), "%016llx",
+			 (unsigned long long)e->attempt);
 		put_text(w, "attempt", attempt);
 	}
 	if (e->number != 0)
@@ -268,14 +273,16 @@ static void
 log_event(const struct event *e)
 {
 	char source[IP_TEXT];
-	uint32_t sid = e->sid == NULL ? 0
-	                              : (uint32_t)e->sid[0] << 24 | (uint32_t)e->sid[1] << 16 |
-	                                        (uint32_t)e->sid[2] << 8 | e->sid[3];
+	uint32_t sid = e->sid == NULL
+			       ? 0
+			       : (uint32_t)e->sid[0] << 24 | (uint32_t)e->sid[1] << 16 |
+					 (uint32_t)e->sid[2] << 8 | e->sid[3];
 
 	log_limited(LOG_L_INFO, sid, "%s event=%s user=%s source=%s reason=%s text=%s",
-	            syslog_name(e->what), event_name[e->what], e->user && *e->user ? e->user : "-",
-	            ip_text(&e->source, source), e->reason && *e->reason ? e->reason : "-",
-	            e->text && *e->text ? e->text : "-");
+		    syslog_name(e->what), event_name[e->what],
+		    e->user && *e->user ? e->user : "-", ip_text(&e->source, source),
+		    e->reason && *e->reason ? e->reason : "-",
+		    e->text && *e->text ? e->text : "-");
 }
 
 static void
@@ -287,7 +294,8 @@ rotate(struct events *ev)
 	ev->size = 0;
 	if (renameat(ev->dir_fd, "events.0", ev->dir_fd, "events.1") < 0 ||
 	    open_current(ev) < 0)
-		log_limited(LOG_L_ERR, 0, "events: cannot turn the ring: %s", err_text(-errno));
+		log_limited(LOG_L_ERR, 0, "events: cannot turn the ring: %s",
+			    err_text(-errno));
 }
 
 static bool
@@ -298,7 +306,7 @@ is_flood(struct events *ev, enum event_what what, uint64_t wall_ms)
 	if (ev->second[what] != wall_ms / 1000) {
 		if (ev->in_second[what] > STRANGER_BURST)
 			log_warn(0, "events: %u of %s in one second, %u kept",
-			         ev->in_second[what], event_name[what], STRANGER_BURST);
+				 ev->in_second[what], event_name[what], STRANGER_BURST);
 		ev->second[what] = wall_ms / 1000;
 		ev->in_second[what] = 0;
 	}
@@ -342,9 +350,9 @@ has_pair(const char *line, const char *key, const char *value)
 	char *text = v != NULL ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
 	char pair[1600];
 	bool found = text != NULL &&
-	             snprintf(pair, sizeof(pair), "\"%s\":%s", key, text) <
-	                     (int)sizeof(pair) &&
-	             strstr(line, pair) != NULL;
+		     snprintf(pair, sizeof(pair), "\"%s\":%s", key, text) <
+			     (int)sizeof(pair) &&
+		     strstr(line, pair) != NULL;
 
 	free(text);
 	json_decref(v);
@@ -363,12 +371,12 @@ events_match(const struct events_filter *f, const char *line)
 	if (f->user != NULL && !has_pair(line, "user", f->user))
 		return false;
 	return f->since == NULL || (strncmp(line, time_key, strlen(time_key)) == 0 &&
-	                            strcmp(line + strlen(time_key), f->since) >= 0);
+				    strcmp(line + strlen(time_key), f->since) >= 0);
 }
 
 static void
 each_line(const struct events *ev, const char *name, const struct events_filter *f,
-          events_hook each, void *arg)
+	  events_hook each, void *arg)
 {
 	int fd = openat(ev->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	FILE *from = fd >= 0 ? fdopen(fd, "r") : NULL;
@@ -416,7 +424,7 @@ skip_line(void *arg, const char *line, size_t n)
 
 int
 events_each(struct events *ev, const struct events_filter *f, unsigned last,
-            events_hook each, void *arg)
+	    events_hook each, void *arg)
 {
 	unsigned total = 0;
 	struct skipper s = { .each = each, .arg = arg };

@@ -50,7 +50,7 @@ struct events;
 typedef void (*events_hook)(void *arg, const char *line, size_t n);
 
 int events_open(struct events **out, int dir_fd, size_t file_max, const char *node,
-                events_hook hook, void *arg);
+		events_hook hook, void *arg);
 void events_close(struct events *ev);
 void events_node(struct events *ev, const char *node);
 
@@ -60,6 +60,6 @@ void events_flush(struct events *ev);
 bool events_match(const struct events_filter *f, const char *line);
 /* The last `last` (0: all) lines that match, oldest first. */
 int events_each(struct events *ev, const struct events_filter *f, unsigned last,
-                events_hook each, void *arg);
+		events_hook each, void *arg);
 
 #endif

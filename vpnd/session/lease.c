@@ -155,8 +155,10 @@ replay_file(struct lease_file *f, struct span in, const struct lease_replay *rep
 	struct rd r = rd_open(in);
 
 	if (!span_eq(rd_take(&r, sizeof(magic)), span_of(magic, sizeof(magic)))) {
-		log_warn(0, "leases: %zu bytes that are no lease file, put aside as "
-		            "leases.bad; addresses come back with their tokens", in.n);
+		log_warn(0,
+			 "leases: %zu bytes that are no lease file, put aside as "
+			 "leases.bad; addresses come back with their tokens",
+			 in.n);
 		if (renameat(f->dir_fd, "leases", f->dir_fd, "leases.bad") < 0)
 			return -errno;
 		return 0;
@@ -165,8 +167,9 @@ replay_file(struct lease_file *f, struct span in, const struct lease_replay *rep
 		f->records++;
 	f->size = (off_t)(in.n - rd_left(&r));
 	if (rd_left(&r) > 0)
-		log_warn(0, "leases: damaged after %u records, the last %zu bytes dropped",
-		         f->records, rd_left(&r));
+		log_warn(0,
+			 "leases: damaged after %u records, the last %zu bytes dropped",
+			 f->records, rd_left(&r));
 	return 0;
 }
 
@@ -174,7 +177,7 @@ static int
 open_journal(struct lease_file *f)
 {
 	f->fd = openat(f->dir_fd, "leases",
-	               O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+		       O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	return f->fd < 0 ? -errno : 0;
 }
 
@@ -254,7 +257,7 @@ lease_put(struct lease_file *f, const struct lease *l)
 	uint8_t body[RECORD_MAX], record[RECORD_MAX + 16];
 
 	return append(f, make_record(OP_PUT, lease_bytes(l, body, sizeof(body)), record,
-	                             sizeof(record)));
+				     sizeof(record)));
 }
 
 int
@@ -262,8 +265,8 @@ lease_drop(struct lease_file *f, const uint8_t sid[IPC_SID])
 {
 	uint8_t record[64];
 
-	return append(f,
-	              make_record(OP_DROP, span_of(sid, IPC_SID), record, sizeof(record)));
+	return append(
+		f, make_record(OP_DROP, span_of(sid, IPC_SID), record, sizeof(record)));
 }
 
 int
@@ -308,8 +311,8 @@ lease_rewrite_add(struct lease_file *f, const struct lease *l)
 		f->cap *= 2;
 	}
 	f->n += make_record(OP_PUT, lease_bytes(l, body, sizeof(body)), f->buf + f->n,
-	                    f->cap - f->n)
-	                .n;
+			    f->cap - f->n)
+			.n;
 	f->buf_records++;
 }
 
@@ -318,7 +321,8 @@ lease_rewrite_end(struct lease_file *f)
 {
 	int old = f->fd;
 	int rc = f->has_failed ? E_NOMEM
-	                       : file_replace(f->dir_fd, "leases", span_of(f->buf, f->n), 0600);
+			       : file_replace(f->dir_fd, "leases",
+					      span_of(f->buf, f->n), 0600);
 
 	if (rc == 0 && (rc = open_journal(f)) == 0) {
 		close(old);

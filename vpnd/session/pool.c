@@ -56,7 +56,7 @@ unlink_host(struct pool *p, uint32_t host)
 
 int
 pool_new(struct pool **out, const struct prefix4 *net4, const struct prefix6 *net6,
-         unsigned residue, unsigned modulo)
+	 unsigned residue, unsigned modulo)
 {
 	assert(modulo > 0 && residue < modulo && net4->len <= 32);
 	uint64_t total = (uint64_t)1 << (32 - net4->len);
@@ -68,8 +68,11 @@ pool_new(struct pool **out, const struct prefix4 *net4, const struct prefix6 *ne
 	struct pool *p = calloc(1, sizeof(*p) + n * sizeof(p->host[0]));
 	if (p == NULL)
 		return E_NOMEM;
-	*p = (struct pool){ .net4 = *net4, .net6 = *net6, .residue = residue,
-		            .modulo = modulo, .n = n };
+	*p = (struct pool){ .net4 = *net4,
+			    .net6 = *net6,
+			    .residue = residue,
+			    .modulo = modulo,
+			    .n = n };
 	for (uint32_t i = 0; i < n; i++) {
 		p->host[i].owner = POOL_NONE;
 		if (is_host(p, i) && is_ours(p, i)) {
@@ -105,7 +108,8 @@ pool_borrow(struct pool *p, uint32_t from, uint32_t owner, uint32_t *host)
 		from = FIRST_HOST;
 	/* On from where the last one was found: a full share is not walked anew. */
 	for (int again = 0; again < 2; again++) {
-		uint32_t at = again == 0 && p->next_foreign > from ? p->next_foreign : from;
+		uint32_t at =
+			again == 0 && p->next_foreign > from ? p->next_foreign : from;
 		for (; at < p->n; at++) {
 			if (is_ours(p, at) || p->host[at].owner != POOL_NONE)
 				continue;
@@ -193,7 +197,8 @@ pool_host(const struct pool *p, const struct ip_addr *a)
 		       (uint32_t)a->b[14] << 8 | a->b[15];
 		/* A prefix longer than 96 has bits of its own down there. */
 		if (p->net6.len > 96)
-			host &= p->net6.len >= 128 ? 0 : UINT32_MAX >> (p->net6.len - 96);
+			host &= p->net6.len >= 128 ? 0
+						   : UINT32_MAX >> (p->net6.len - 96);
 		back = pool_addr6(p, host);
 	}
 	return back.family != 0 && ip_same_host(&back, a) ? host : POOL_NONE;

@@ -28,7 +28,7 @@ struct pool;
 
 /* residue 0 of modulo 1: all hosts. prefix6 with len 0: no IPv6. */
 int pool_new(struct pool **out, const struct prefix4 *net4, const struct prefix6 *net6,
-             unsigned residue, unsigned modulo);
+	     unsigned residue, unsigned modulo);
 void pool_free(struct pool *p);
 
 int pool_lease(struct pool *p, uint32_t owner, uint32_t *host);

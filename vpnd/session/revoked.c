@@ -78,9 +78,11 @@ revoked_open(struct revoked **out, int dir_fd, uint64_t wall_now_s)
 		rc = load(r, span_of(bytes, n), wall_now_s);
 	free(bytes);
 	if (rc == E_PROTO || rc == E_LIMIT) {
-		log_err(0, "revoked: the file is damaged and was put aside as revoked.bad; "
-		           "ended sessions may come back until their tokens expire");
-		rc = renameat(dir_fd, "revoked", dir_fd, "revoked.bad") < 0 ? -errno : 0;
+		log_err(0, "revoked: the file is damaged and was put aside as "
+			   "revoked.bad; "
+			   "ended sessions may come back until their tokens expire");
+		rc = renameat(dir_fd, "revoked", dir_fd, "revoked.bad") < 0 ? -errno
+									    : 0;
 	}
 	if (rc < 0 && rc != -ENOENT) {
 		revoked_close(r);
@@ -135,8 +137,9 @@ revoked_has(const struct revoked *r, const uint8_t sid[IPC_SID])
 
 void
 revoked_each(const struct revoked *r,
-             void (*each)(void *arg, const uint8_t sid[IPC_SID], uint64_t wall_expiry_s),
-             void *arg)
+	     void (*each)(void *arg, const uint8_t sid[IPC_SID],
+			  uint64_t wall_expiry_s),
+	     void *arg)
 {
 	for (size_t i = 0; i < r->n; i++)
 		each(arg, r->entry[i].sid, r->entry[i].wall_expiry_s);

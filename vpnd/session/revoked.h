@@ -22,9 +22,9 @@ void revoked_close(struct revoked *r);
 int revoked_add(struct revoked *r, const uint8_t sid[IPC_SID], uint64_t wall_expiry_s);
 bool revoked_has(const struct revoked *r, const uint8_t sid[IPC_SID]);
 void revoked_each(const struct revoked *r,
-                  void (*each)(void *arg, const uint8_t sid[IPC_SID],
-                               uint64_t wall_expiry_s),
-                  void *arg);
+		  void (*each)(void *arg, const uint8_t sid[IPC_SID],
+			       uint64_t wall_expiry_s),
+		  void *arg);
 /* Forget what has expired; write the file if anything changed since. */
 int revoked_save(struct revoked *r, uint64_t wall_now_s);
 unsigned revoked_count(const struct revoked *r);

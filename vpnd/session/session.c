@@ -14,13 +14,13 @@ enum {
 	PENDING_MS = 5 * 60 * 1000, /* a token nobody used */
 	PLACE_MS = 60 * 1000,       /* a login holds its place so long */
 	LINGER_MS = 15 * 1000,
-	ASK_MS = 2000, /* an answer from keys takes 12 us when all is well */
-	ASKS = 8192,   /* open questions to keys; power of two */
+	ASK_MS = 2000,   /* an answer from keys takes 12 us when all is well */
+	ASKS = 8192,     /* open questions to keys; power of two */
 	MARK_SLACK = 64, /* hosts the peer may have leased since it last told us */
 };
 
 const char *const session_state_name[SESSION_STATES] = {
-	[SESSION_FREE] = "free",         [SESSION_PENDING] = "pending",
+	[SESSION_FREE] = "free",           [SESSION_PENDING] = "pending",
 	[SESSION_CONNECTED] = "connected", [SESSION_AWAY] = "away",
 	[SESSION_LINGER] = "linger",
 };
@@ -143,7 +143,8 @@ session_by_sid(struct session_table *t, const uint8_t sid[IPC_SID])
 {
 	uint32_t at = t->by_sid[bucket_of(t, sid)];
 
-	while (at != SESSION_NONE && memcmp(t->session[at].claims.sid, sid, IPC_SID) != 0)
+	while (at != SESSION_NONE &&
+	       memcmp(t->session[at].claims.sid, sid, IPC_SID) != 0)
 		at = t->session[at].next_sid;
 	return at == SESSION_NONE ? NULL : &t->session[at];
 }
@@ -153,7 +154,8 @@ session_by_dtls(struct session_table *t, const uint8_t id[IPC_DTLS_ID])
 {
 	uint32_t at = t->by_dtls[bucket_of(t, id)];
 
-	while (at != SESSION_NONE && memcmp(t->session[at].dtls_id, id, IPC_DTLS_ID) != 0)
+	while (at != SESSION_NONE &&
+	       memcmp(t->session[at].dtls_id, id, IPC_DTLS_ID) != 0)
 		at = t->session[at].next_dtls;
 	return at == SESSION_NONE ? NULL : &t->session[at];
 }
@@ -186,9 +188,9 @@ session_by_token(struct session_table *t, const char *token)
 	size_t n = strlen(token);
 
 	return s != NULL && n > 0 && strlen(s->token) == n &&
-	                       CRYPTO_memcmp(s->token, token, n) == 0
-	               ? s
-	               : NULL;
+			       CRYPTO_memcmp(s->token, token, n) == 0
+		       ? s
+		       : NULL;
 }
 
 static struct session *
@@ -200,8 +202,8 @@ session_named(struct session_table *t, uint32_t slot, uint32_t gen)
 }
 
 static void
-send_to(struct session_table *t, enum ipc_process to, unsigned index, enum ipc_type type,
-        const void *body)
+send_to(struct session_table *t, enum ipc_process to, unsigned index,
+	enum ipc_type type, const void *body)
 {
 	t->out.send(t->out.arg, to, index, type, body);
 }
@@ -210,39 +212,39 @@ send_to(struct session_table *t, enum ipc_process to, unsigned index, enum ipc_t
 
 static void
 event_of(struct session_table *t, const struct session *s, enum event_what what,
-         const char *reason)
+	 const char *reason)
 {
 	struct event e = { .what = what,
-		           .user = s->claims.user,
-		           .group = s->claims.group,
-		           .agent = s->agent,
-		           .source = s->source,
-		           .sid = s->claims.sid,
-		           .addr4 = s->claims.addr4,
-		           .addr6 = s->claims.addr6,
-		           .reason = reason };
+			   .user = s->claims.user,
+			   .group = s->claims.group,
+			   .agent = s->agent,
+			   .source = s->source,
+			   .sid = s->claims.sid,
+			   .addr4 = s->claims.addr4,
+			   .addr6 = s->claims.addr6,
+			   .reason = reason };
 
 	t->out.event(t->out.arg, &e);
 }
 
 static void
 event_end(struct session_table *t, const struct session *s, const char *reason,
-          struct now now)
+	  struct now now)
 {
 	struct counters sum = session_sum(t, s);
 	struct event e = { .what = EV_CLIENT_DISCONNECTED,
-		           .user = s->claims.user,
-		           .group = s->claims.group,
-		           .agent = s->agent,
-		           .source = s->source,
-		           .sid = s->claims.sid,
-		           .addr4 = s->claims.addr4,
-		           .addr6 = s->claims.addr6,
-		           .reason = reason,
-		           .has_usage = true,
-		           .duration_s = (now.mono_ms - s->connected_ms) / 1000,
-		           .rx_bytes = sum.rx_bytes,
-		           .tx_bytes = sum.tx_bytes };
+			   .user = s->claims.user,
+			   .group = s->claims.group,
+			   .agent = s->agent,
+			   .source = s->source,
+			   .sid = s->claims.sid,
+			   .addr4 = s->claims.addr4,
+			   .addr6 = s->claims.addr6,
+			   .reason = reason,
+			   .has_usage = true,
+			   .duration_s = (now.mono_ms - s->connected_ms) / 1000,
+			   .rx_bytes = sum.rx_bytes,
+			   .tx_bytes = sum.tx_bytes };
 
 	t->out.event(t->out.arg, &e);
 }
@@ -251,7 +253,7 @@ event_end(struct session_table *t, const struct session *s, const char *reason,
 
 void
 session_counters(struct session_table *t, unsigned worker,
-                 const volatile struct counters *c, unsigned n)
+		 const volatile struct counters *c, unsigned n)
 {
 	if (worker < SESSION_WORKERS_MAX)
 		t->counters[worker] = (struct worker_counters){ c, c != NULL ? n : 0 };
@@ -308,8 +310,8 @@ route_each(struct session_table *t, struct session *s, bool is_set)
 		if (addr[i]->family == 0)
 			continue;
 		struct ipc_route_set set = { .dst = *addr[i],
-			                     .worker = (uint8_t)s->route_worker,
-			                     .mtu = s->route_mtu };
+					     .worker = (uint8_t)s->route_worker,
+					     .mtu = s->route_mtu };
 		struct ipc_route_del del = { .dst = *addr[i] };
 		if (is_set)
 			send_to(t, IPC_PARENT, 0, IPC_route_set, &set);
@@ -366,11 +368,11 @@ static struct lease
 lease_of(const struct session *s)
 {
 	struct lease l = { .claims = s->claims,
-		           .slot = s->slot,
-		           .gen = s->gen,
-		           .has_connected = s->has_connected,
-		           .wall_connected_s = s->wall_connected_s,
-		           .source = s->source };
+			   .slot = s->slot,
+			   .gen = s->gen,
+			   .has_connected = s->has_connected,
+			   .wall_connected_s = s->wall_connected_s,
+			   .source = s->source };
 
 	memcpy(l.agent, s->agent, sizeof(l.agent));
 	memcpy(l.hostname, s->hostname, sizeof(l.hostname));
@@ -384,7 +386,8 @@ remember(struct session_table *t, const struct session *s)
 	int rc = lease_put(t->leases, &l);
 
 	if (rc < 0)
-		log_limited(LOG_L_ERR, sid_short(s->claims.sid), "leases: %s", err_text(rc));
+		log_limited(LOG_L_ERR, sid_short(s->claims.sid), "leases: %s",
+			    err_text(rc));
 	return rc;
 }
 
@@ -420,13 +423,14 @@ set_state(struct session_table *t, struct session *s, enum session_state state)
  * not on disk yet. E_LIMIT without slot; E_EXIST or E_NOENT for the address. */
 static int
 session_make(struct session_table *t, const struct claims *c, uint32_t wanted_slot,
-             enum session_state state, struct now now, struct session **out)
+	     enum session_state state, struct now now, struct session **out)
 {
 	struct session *s = slot_take(t, wanted_slot);
 
 	if (s == NULL)
 		return E_LIMIT;
-	uint32_t host = pool_host(t->pool, c->addr4.family != 0 ? &c->addr4 : &c->addr6);
+	uint32_t host =
+		pool_host(t->pool, c->addr4.family != 0 ? &c->addr4 : &c->addr6);
 	int rc = pool_take(t->pool, host, s->slot);
 	if (rc < 0)
 		return rc;
@@ -434,16 +438,16 @@ session_make(struct session_table *t, const struct claims *c, uint32_t wanted_sl
 	uint64_t wall_s = now.wall_ms / 1000;
 	uint64_t left_s = c->wall_expiry_s > wall_s ? c->wall_expiry_s - wall_s : 0;
 	*s = (struct session){ .slot = s->slot,
-		               .gen = s->gen + 1,
-		               .next_sid = SESSION_NONE,
-		               .next_dtls = SESSION_NONE,
-		               .state_since_ms = now.mono_ms,
-		               .active_ms = now.mono_ms,
-		               .connected_ms = now.mono_ms,
-		               .expires_ms = now.mono_ms + left_s * 1000,
-		               .claims = *c,
-		               .host = host,
-		               .base = sum_slot(t, s->slot) };
+			       .gen = s->gen + 1,
+			       .next_sid = SESSION_NONE,
+			       .next_dtls = SESSION_NONE,
+			       .state_since_ms = now.mono_ms,
+			       .active_ms = now.mono_ms,
+			       .connected_ms = now.mono_ms,
+			       .expires_ms = now.mono_ms + left_s * 1000,
+			       .claims = *c,
+			       .host = host,
+			       .base = sum_slot(t, s->slot) };
 	set_state(t, s, state);
 	sid_link(t, s);
 	*out = s;
@@ -482,7 +486,8 @@ enum move {
 	MOVES
 };
 
-static const char *const move_name[MOVES] = { "connect", "lost", "logout", "due", "end" };
+static const char *const move_name[MOVES] = { "connect", "lost", "logout", "due",
+					      "end" };
 
 /* What a move is about. */
 struct cause {
@@ -575,7 +580,7 @@ static const struct edge {
 /* The one place a session changes state. */
 static void
 session_move(struct session_table *t, struct session *s, enum move m,
-             const struct cause *c)
+	     const struct cause *c)
 {
 	const struct edge *e = &edges[s->state][m];
 	enum session_state was = s->state;
@@ -583,7 +588,7 @@ session_move(struct session_table *t, struct session *s, enum move m,
 
 	if (e->act == NULL) {
 		log_debug(sid, "session: %s ignored in %s", move_name[m],
-		          session_state_name[was]);
+			  session_state_name[was]);
 		return;
 	}
 	e->act(t, s, c);
@@ -591,20 +596,20 @@ session_move(struct session_table *t, struct session *s, enum move m,
 		set_state(t, s, e->next);
 	s->state_since_ms = c->now.mono_ms;
 	log_debug(sid, "session: %s: %s -> %s", move_name[m], session_state_name[was],
-	          session_state_name[e->next]);
+		  session_state_name[e->next]);
 }
 
 void
 session_end(struct session_table *t, struct session *s, const char *reason,
-            const char *text, struct now now)
+	    const char *text, struct now now)
 {
 	session_move(t, s, MOVE_END,
-	             &(struct cause){ .now = now, .reason = reason, .text = text });
+		     &(struct cause){ .now = now, .reason = reason, .text = text });
 }
 
 unsigned
 session_end_user(struct session_table *t, const char *user, const char *reason,
-                 const char *text, struct now now)
+		 const char *text, struct now now)
 {
 	unsigned n = 0;
 
@@ -633,8 +638,9 @@ ask_new(struct session_table *t, enum ask_kind kind, unsigned worker, struct now
 	struct ask *a = calloc(1, sizeof(*a));
 	if (a == NULL)
 		return NULL;
-	*a = (struct ask){ .id = id, .kind = kind, .worker = worker,
-		           .since_ms = now.mono_ms };
+	*a = (struct ask){
+		.id = id, .kind = kind, .worker = worker, .since_ms = now.mono_ms
+	};
 	t->ask[id % ASKS] = a;
 	return a;
 }
@@ -687,7 +693,8 @@ static bool
 has_place(const struct session *s, struct now now)
 {
 	return s->state == SESSION_CONNECTED ||
-	       (s->state == SESSION_PENDING && now.mono_ms - s->state_since_ms < PLACE_MS);
+	       (s->state == SESSION_PENDING &&
+		now.mono_ms - s->state_since_ms < PLACE_MS);
 }
 
 static unsigned
@@ -697,7 +704,8 @@ places(const struct session_table *t, const char *user, struct now now)
 
 	for (uint32_t i = 0; i < t->n_slots; i++) {
 		const struct session *s = &t->session[i];
-		n += has_place(s, now) && (user == NULL || strcmp(s->claims.user, user) == 0);
+		n += has_place(s, now) &&
+		     (user == NULL || strcmp(s->claims.user, user) == 0);
 	}
 	return n;
 }
@@ -723,7 +731,7 @@ is_same_device(const struct session *s, const struct ipc_login_proven *m)
 /* The user's oldest session that holds a place, perhaps only of the same device. */
 static struct session *
 oldest_of(struct session_table *t, const struct ipc_login_proven *m, bool same_device,
-          struct now now)
+	  struct now now)
 {
 	struct session *oldest = NULL;
 
@@ -744,9 +752,10 @@ displace(struct session_table *t, struct session *s, struct now now)
 {
 	char text[100];
 
-	snprintf(text, sizeof(text),
-	         "Your account connected from another device; the limit is %u session%s",
-	         t->config->user_sessions, t->config->user_sessions == 1 ? "" : "s");
+	snprintf(
+		text, sizeof(text),
+		"Your account connected from another device; the limit is %u session%s",
+		t->config->user_sessions, t->config->user_sessions == 1 ? "" : "s");
 	session_end(t, s, "displaced_limit", text, now);
 }
 
@@ -754,7 +763,7 @@ displace(struct session_table *t, struct session *s, struct now now)
  * proven the password may displace what is there: it is the same person. */
 static bool
 user_makes_room(struct session_table *t, const struct ipc_login_proven *m,
-                struct now now)
+		struct now now)
 {
 	const struct config *c = t->config;
 	bool by_device = c->user_sessions_policy == DISPLACE_DEVICE;
@@ -790,7 +799,8 @@ limit_reached(struct session_table *t, const struct ipc_login_proven *m, struct 
 		return "You have too many sessions. Disconnect one and try again.";
 	/* Old PENDING ones do not count, but looking at each session is only
 	 * needed when the cheap count says the gateway is full. */
-	if (t->count[SESSION_CONNECTED] + t->count[SESSION_PENDING] >= c->session_limit &&
+	if (t->count[SESSION_CONNECTED] + t->count[SESSION_PENDING] >=
+		    c->session_limit &&
 	    places(t, NULL, now) >= c->session_limit)
 		return "The session limit of this gateway is reached. Try again later.";
 	return NULL;
@@ -798,15 +808,15 @@ limit_reached(struct session_table *t, const struct ipc_login_proven *m, struct 
 
 static struct claims
 claims_for(struct session_table *t, const struct ipc_login_proven *m, uint32_t host,
-           struct now now)
+	   struct now now)
 {
 	struct claims c = { .addr4 = pool_addr4(t->pool, host),
-		            .addr6 = pool_addr6(t->pool, host),
-		            .len4 = 32,
-		            .len6 = 128,
-		            .wall_login_s = now.wall_ms / 1000,
-		            .method = m->method,
-		            .platform = m->platform };
+			    .addr6 = pool_addr6(t->pool, host),
+			    .len4 = 32,
+			    .len6 = 128,
+			    .wall_login_s = now.wall_ms / 1000,
+			    .method = m->method,
+			    .platform = m->platform };
 
 	random_bytes(c.sid, sizeof(c.sid));
 	c.wall_expiry_s = c.wall_login_s + t->config->session_timeout_s;
@@ -828,8 +838,8 @@ borrow_from(const struct session_table *t, struct now now)
 		return 0;
 	unsigned quarter = pool_size(t->pool) / 4;
 	return t->peer_mark == POOL_NONE
-	               ? POOL_NONE
-	               : t->peer_mark + (quarter < MARK_SLACK ? quarter : MARK_SLACK);
+		       ? POOL_NONE
+		       : t->peer_mark + (quarter < MARK_SLACK ? quarter : MARK_SLACK);
 }
 
 static bool
@@ -842,7 +852,7 @@ may_borrow(const struct session_table *t, struct now now)
  * and they make the session. */
 static int
 session_of_login(struct session_table *t, const struct ipc_login_proven *m,
-                 struct now now, struct session **out)
+		 struct now now, struct session **out)
 {
 	uint32_t host;
 	struct session *slot = slot_take(t, SESSION_NONE);
@@ -864,11 +874,16 @@ session_of_login(struct session_table *t, const struct ipc_login_proven *m,
 
 static void
 refuse_login(struct session_table *t, const struct ipc_login_proven *m,
-             enum event_what what, const char *reason, const char *text)
+	     enum event_what what, const char *reason, const char *text)
 {
-	struct event e = { .what = what, .attempt = m->attempt, .user = m->user,
-		           .group = m->group, .agent = m->agent, .source = m->source,
-		           .reason = reason, .text = text };
+	struct event e = { .what = what,
+			   .attempt = m->attempt,
+			   .user = m->user,
+			   .group = m->group,
+			   .agent = m->agent,
+			   .source = m->source,
+			   .reason = reason,
+			   .text = text };
 
 	t->out.event(t->out.arg, &e);
 	issue(t, m->worker, m->id, TOKEN_REFUSED, text, "", NULL);
@@ -884,17 +899,17 @@ session_login(struct session_table *t, const struct ipc_login_proven *m, struct 
 	size_t n;
 
 	if (why != NULL) {
-		refuse_login(t, m, EV_SESSION_LIMIT, t->config->enabled ? "limit" : "disabled",
-		             why);
+		refuse_login(t, m, EV_SESSION_LIMIT,
+			     t->config->enabled ? "limit" : "disabled", why);
 		return;
 	}
 	int rc = session_of_login(t, m, now, &s);
 	if (rc < 0) {
 		refuse_login(t, m, rc == E_LIMIT ? EV_SESSION_LIMIT : EV_POOL_EXHAUSTED,
-		             rc == E_LIMIT ? "slots" : "pool",
-		             rc == E_LIMIT ? "The session limit of this gateway is "
-		                             "reached. Try again later."
-		                           : "No address is free in the client pool.");
+			     rc == E_LIMIT ? "slots" : "pool",
+			     rc == E_LIMIT ? "The session limit of this gateway is "
+					     "reached. Try again later."
+					   : "No address is free in the client pool.");
 		return;
 	}
 	struct ask *a = ask_new(t, ASK_SEAL, m->worker, now);
@@ -916,7 +931,8 @@ session_login(struct session_table *t, const struct ipc_login_proven *m, struct 
 }
 
 void
-session_sealed(struct session_table *t, const struct ipc_token_sealed *m, struct now now)
+session_sealed(struct session_table *t, const struct ipc_token_sealed *m,
+	       struct now now)
 {
 	struct ask *a = ask_take(t, m->id);
 
@@ -925,7 +941,8 @@ session_sealed(struct session_table *t, const struct ipc_token_sealed *m, struct
 	struct session *s = session_named(t, a->slot, a->gen);
 	if (a->kind == ASK_SEAL && s != NULL && !m->is_bad) {
 		token_note(t, s, m->token);
-		issue(t, a->worker, a->m.login.id, TOKEN_OK, "", m->token, s->claims.sid);
+		issue(t, a->worker, a->m.login.id, TOKEN_OK, "", m->token,
+		      s->claims.sid);
 	} else if (a->kind == ASK_SEAL) {
 		issue(t, a->worker, a->m.login.id, TOKEN_REFUSED,
 		      "The gateway is busy. Try again.", "", NULL);
@@ -939,7 +956,7 @@ session_sealed(struct session_table *t, const struct ipc_token_sealed *m, struct
 
 static void
 grant_refuse(struct session_table *t, unsigned w, uint32_t id, enum token_verdict v,
-             const char *reason)
+	     const char *reason)
 {
 	struct ipc_tunnel_grant m = { .id = id, .verdict = (uint8_t)v };
 
@@ -948,12 +965,15 @@ grant_refuse(struct session_table *t, unsigned w, uint32_t id, enum token_verdic
 }
 
 static void
-event_refused(struct session_table *t, const struct claims *c, const struct ip_addr *source,
-              const char *agent, const char *reason)
+event_refused(struct session_table *t, const struct claims *c,
+	      const struct ip_addr *source, const char *agent, const char *reason)
 {
-	struct event e = { .what = EV_TOKEN_REFUSED, .user = c ? c->user : NULL,
-		           .sid = c ? c->sid : NULL, .source = *source, .agent = agent,
-		           .reason = reason };
+	struct event e = { .what = EV_TOKEN_REFUSED,
+			   .user = c ? c->user : NULL,
+			   .sid = c ? c->sid : NULL,
+			   .source = *source,
+			   .agent = agent,
+			   .reason = reason };
 
 	t->out.event(t->out.arg, &e);
 }
@@ -981,8 +1001,8 @@ judge(struct session_table *t, const struct claims *c, struct now now,
 	uint32_t host = pool_host(t->pool, a);
 	struct ip_addr six = pool_addr6(t->pool, host);
 	/* Both addresses of a session are one host of the pool. */
-	if (host == POOL_NONE ||
-	    (c->addr4.family != 0 && c->addr6.family != 0 && !ip_same_host(&six, &c->addr6))) {
+	if (host == POOL_NONE || (c->addr4.family != 0 && c->addr6.family != 0 &&
+				  !ip_same_host(&six, &c->addr6))) {
 		*why = "address_gone";
 		return TOKEN_REFUSED;
 	}
@@ -1006,9 +1026,10 @@ grant(struct session_table *t, struct session *s, unsigned w,
 		.gen = s->gen,
 		.prefix6 = c->len6,
 		.session_timeout_s = (uint32_t)(c->wall_expiry_s - c->wall_login_s),
-		.session_left_s = s->expires_ms > now.mono_ms
-		                          ? (uint32_t)((s->expires_ms - now.mono_ms) / 1000)
-		                          : 0,
+		.session_left_s =
+			s->expires_ms > now.mono_ms
+				? (uint32_t)((s->expires_ms - now.mono_ms) / 1000)
+				: 0,
 		.idle_timeout_s = t->config->idle_timeout_s,
 		.is_reconnect = is_reconnect,
 		.platform = c->platform,
@@ -1028,18 +1049,18 @@ grant(struct session_table *t, struct session *s, unsigned w,
 
 /* What the worker said about the connection becomes the session's. Both
  * messages that carry it have the same fields. */
-#define NOTE_TUNNEL(s, m)                                                                \
-	do {                                                                             \
-		memcpy((s)->hostname, (m)->hostname, sizeof((s)->hostname));             \
-		memcpy((s)->agent, (m)->agent, sizeof((s)->agent));                      \
-		memcpy((s)->tls_cipher, (m)->tls_cipher, sizeof((s)->tls_cipher));       \
-		memcpy((s)->dtls_secret, (m)->dtls_secret, sizeof((s)->dtls_secret));    \
-		(s)->source = (m)->source;                                               \
-		(s)->local = (m)->local;                                                 \
-		(s)->mtu = (m)->mtu;                                                     \
-		(s)->tls_version = (m)->tls_version;                                     \
-		(s)->dtls_mode = (m)->dtls_mode;                                         \
-		(s)->dtls_cipher = (m)->dtls_cipher;                                     \
+#define NOTE_TUNNEL(s, m)                                                              \
+	do {                                                                           \
+		memcpy((s)->hostname, (m)->hostname, sizeof((s)->hostname));           \
+		memcpy((s)->agent, (m)->agent, sizeof((s)->agent));                    \
+		memcpy((s)->tls_cipher, (m)->tls_cipher, sizeof((s)->tls_cipher));     \
+		memcpy((s)->dtls_secret, (m)->dtls_secret, sizeof((s)->dtls_secret));  \
+		(s)->source = (m)->source;                                             \
+		(s)->local = (m)->local;                                               \
+		(s)->mtu = (m)->mtu;                                                   \
+		(s)->tls_version = (m)->tls_version;                                   \
+		(s)->dtls_mode = (m)->dtls_mode;                                       \
+		(s)->dtls_cipher = (m)->dtls_cipher;                                   \
 	} while (0)
 
 static void
@@ -1069,12 +1090,12 @@ admit(struct session_table *t, struct session *s, unsigned w,
 	steer(t, s);
 	grant(t, s, w, m, is_reconnect, now);
 	event_of(t, s, is_reconnect ? EV_CLIENT_RECONNECTED : EV_CLIENT_CONNECTED,
-	         is_failover ? "failover" : NULL);
+		 is_failover ? "failover" : NULL);
 }
 
 static void
 opened_tunnel(struct session_table *t, unsigned w, const struct ipc_tunnel_ask *m,
-              const struct claims *c, struct now now)
+	      const struct claims *c, struct now now)
 {
 	struct session *s = NULL;
 	const char *why = "bad_seal";
@@ -1101,7 +1122,7 @@ opened_tunnel(struct session_table *t, unsigned w, const struct ipc_tunnel_ask *
 
 void
 session_ask(struct session_table *t, unsigned w, const struct ipc_tunnel_ask *m,
-            struct now now)
+	    struct now now)
 {
 	const struct session *s = session_by_token(t, m->token);
 	struct ask *a = NULL;
@@ -1129,7 +1150,7 @@ checked(struct session_table *t, unsigned w, uint32_t id, enum token_verdict v)
 
 static void
 opened_check(struct session_table *t, const struct ask *a, const struct claims *c,
-             struct now now)
+	     struct now now)
 {
 	struct session *s = NULL;
 	const char *why;
@@ -1148,7 +1169,7 @@ opened_check(struct session_table *t, const struct ask *a, const struct claims *
 
 void
 session_check(struct session_table *t, unsigned w, const struct ipc_token_check *m,
-              struct now now)
+	      struct now now)
 {
 	struct ask *a = ask_new(t, ASK_CHECK, w, now);
 
@@ -1196,10 +1217,13 @@ static void
 report_refused(struct session_table *t, const struct ask *a, bool is_over)
 {
 	const struct ipc_tunnel_report *m = &a->m.report;
-	struct ipc_tunnel_close close = { .slot = m->slot, .gen = m->gen, .say = is_over };
+	struct ipc_tunnel_close close = { .slot = m->slot,
+					  .gen = m->gen,
+					  .say = is_over };
 	struct ipc_dtls_drop drop = { .slot = m->slot, .gen = m->gen };
 
-	snprintf(close.reason, sizeof(close.reason), "%s", is_over ? "Session ended" : "");
+	snprintf(close.reason, sizeof(close.reason), "%s",
+		 is_over ? "Session ended" : "");
 	memcpy(drop.dtls_id, m->dtls_id, sizeof(drop.dtls_id));
 	if (m->has_tls)
 		send_to(t, IPC_WORKER, a->worker, IPC_tunnel_close, &close);
@@ -1242,7 +1266,7 @@ adopt(struct session_table *t, struct session *s, unsigned w,
 
 static void
 opened_report(struct session_table *t, const struct ask *a, const struct claims *c,
-              struct now now)
+	      struct now now)
 {
 	const struct ipc_tunnel_report *m = &a->m.report;
 	struct session *s = NULL;
@@ -1254,7 +1278,8 @@ opened_report(struct session_table *t, const struct ask *a, const struct claims 
 	}
 	bool is_new = s == NULL;
 	if (is_new) {
-		if (m->slot >= t->n_slots || t->session[m->slot].state != SESSION_FREE ||
+		if (m->slot >= t->n_slots ||
+		    t->session[m->slot].state != SESSION_FREE ||
 		    session_make(t, c, m->slot, SESSION_AWAY, now, &s) < 0) {
 			report_refused(t, a, false);
 			return;
@@ -1275,7 +1300,7 @@ opened_report(struct session_table *t, const struct ask *a, const struct claims 
 
 void
 session_report(struct session_table *t, unsigned w, const struct ipc_tunnel_report *m,
-               struct now now)
+	       struct now now)
 {
 	struct ask *a = ask_new(t, ASK_REPORT, w, now);
 
@@ -1286,14 +1311,16 @@ session_report(struct session_table *t, unsigned w, const struct ipc_tunnel_repo
 }
 
 void
-session_opened(struct session_table *t, const struct ipc_token_opened *m, struct now now)
+session_opened(struct session_table *t, const struct ipc_token_opened *m,
+	       struct now now)
 {
 	struct ask *a = ask_take(t, m->id);
 	struct claims claims, *c = NULL;
 
 	if (a == NULL)
 		return;
-	if (!m->is_bad && claims_decode(span_of(m->claims.p, m->claims.n), &claims) == 0)
+	if (!m->is_bad &&
+	    claims_decode(span_of(m->claims.p, m->claims.n), &claims) == 0)
 		c = &claims;
 	switch (a->kind) {
 	case ASK_TUNNEL: opened_tunnel(t, a->worker, &a->m.tunnel, c, now); break;
@@ -1317,7 +1344,7 @@ may_come_back(const struct session *s)
 
 void
 session_down(struct session_table *t, unsigned w, const struct ipc_tunnel_down *m,
-             struct now now)
+	     struct now now)
 {
 	struct session *s = session_named(t, m->slot, m->gen);
 
@@ -1331,7 +1358,7 @@ session_down(struct session_table *t, unsigned w, const struct ipc_tunnel_down *
 	}
 	drop_dtls(t, s);
 	session_move(t, s, m->why == TUNNEL_LOGOUT ? MOVE_LOGOUT : MOVE_LOST,
-	             &(struct cause){ .now = now });
+		     &(struct cause){ .now = now });
 }
 
 void
@@ -1412,13 +1439,14 @@ session_dtls_stray(struct session_table *t, unsigned w, const struct ipc_dtls_st
 
 	for (uint32_t i = 0; i < t->n_slots; i++) {
 		struct session *s = session_at(t, i);
-		if (s == NULL || !s->has_dtls || s->dtls_worker == w || s->dtls_worker >= 64 ||
-		    asked >> s->dtls_worker & 1 || !ip_same_host(&s->dtls_peer, &m->peer))
+		if (s == NULL || !s->has_dtls || s->dtls_worker == w ||
+		    s->dtls_worker >= 64 || asked >> s->dtls_worker & 1 ||
+		    !ip_same_host(&s->dtls_peer, &m->peer))
 			continue;
 		struct ipc_dtls_try a = { .worker = (uint8_t)w,
-			                  .wan = m->wan,
-			                  .peer = m->peer,
-			                  .local = m->local };
+					  .wan = m->wan,
+					  .peer = m->peer,
+					  .local = m->local };
 		a.datagram.n = m->datagram.n;
 		memcpy(a.datagram.p, m->datagram.p, m->datagram.n);
 		asked |= UINT64_C(1) << s->dtls_worker;
@@ -1432,22 +1460,21 @@ session_dtls_give(struct session_table *t, unsigned w, const struct ipc_dtls_giv
 	struct session *s = session_named(t, m->slot, m->gen);
 
 	if (s == NULL || !s->has_dtls || s->dtls_worker != w || m->worker == w ||
-	    m->worker >= 64 ||
-	    memcmp(s->dtls_id, m->dtls_id, IPC_DTLS_ID) != 0)
+	    m->worker >= 64 || memcmp(s->dtls_id, m->dtls_id, IPC_DTLS_ID) != 0)
 		return;
 	struct ipc_dtls_take a = { .worker = m->worker,
-		                   .wan = m->wan,
-		                   .peer = m->peer,
-		                   .local = m->local,
-		                   .slot = m->slot,
-		                   .gen = m->gen,
-		                   .cipher = m->cipher,
-		                   .tx_seq = m->tx_seq,
-		                   .rx_top = m->rx_top,
-		                   .addr4 = s->claims.addr4,
-		                   .addr6 = s->claims.addr6,
-		                   .mtu = s->mtu,
-		                   .platform = s->claims.platform };
+				   .wan = m->wan,
+				   .peer = m->peer,
+				   .local = m->local,
+				   .slot = m->slot,
+				   .gen = m->gen,
+				   .cipher = m->cipher,
+				   .tx_seq = m->tx_seq,
+				   .rx_top = m->rx_top,
+				   .addr4 = s->claims.addr4,
+				   .addr6 = s->claims.addr6,
+				   .mtu = s->mtu,
+				   .platform = s->claims.platform };
 	memcpy(a.dtls_id, m->dtls_id, sizeof(a.dtls_id));
 	memcpy(a.material, m->material, sizeof(a.material));
 	memcpy(a.sid, s->claims.sid, sizeof(a.sid));
@@ -1473,7 +1500,8 @@ session_worker_new(struct session_table *t, unsigned w, struct now now)
 			 * DPD; without its TLS connection it is back at once. */
 			if (s->has_tls && s->tls_worker != w) {
 				close_tls(t, s, NULL);
-				session_move(t, s, MOVE_LOST, &(struct cause){ .now = now });
+				session_move(t, s, MOVE_LOST,
+					     &(struct cause){ .now = now });
 			}
 		}
 		if (s->has_tls && s->tls_worker == w) {
@@ -1511,7 +1539,7 @@ session_peer(struct session_table *t, bool is_away, uint32_t mark, struct now no
 
 void
 session_revoked_there(struct session_table *t, const uint8_t sid[IPC_SID],
-                      uint64_t wall_expiry_s, struct now now)
+		      uint64_t wall_expiry_s, struct now now)
 {
 	struct session *s = session_by_sid(t, sid);
 
@@ -1525,7 +1553,7 @@ session_revoked_there(struct session_table *t, const uint8_t sid[IPC_SID],
 
 void
 session_there(struct session_table *t, const uint8_t sid[IPC_SID], bool is_up,
-              uint64_t wall_since_s, bool is_ours_first, struct now now)
+	      uint64_t wall_since_s, bool is_ours_first, struct now now)
 {
 	struct session *s = session_by_sid(t, sid);
 
@@ -1580,8 +1608,9 @@ tick_session(struct session_table *t, struct session *s, struct now now)
 		return;
 	if (now.mono_ms - s->state_since_ms >= state_limit_ms(t, s->state)) {
 		struct cause c = { .now = now,
-			           .reason = s->state == SESSION_LINGER ? "client_logout"
-			                                                : "dead_peer" };
+				   .reason = s->state == SESSION_LINGER
+						     ? "client_logout"
+						     : "dead_peer" };
 		session_move(t, s, MOVE_DUE, &c);
 		return;
 	}
@@ -1698,7 +1727,8 @@ on_lease_put(void *arg, const struct lease *l)
 	if (r->now.wall_ms / 1000 >= l->claims.wall_expiry_s ||
 	    revoked_has(t->revoked, l->claims.sid) ||
 	    session_make(t, &l->claims, l->slot,
-	                 l->has_connected ? SESSION_AWAY : SESSION_PENDING, r->now, &s) < 0)
+			 l->has_connected ? SESSION_AWAY : SESSION_PENDING, r->now,
+			 &s) < 0)
 		return;
 	if (s->slot == l->slot)
 		s->gen = l->gen;
@@ -1716,7 +1746,7 @@ unsigned
 session_slots(unsigned session_limit)
 {
 	return session_limit > (SESSION_SLOTS_MAX - 64) / 2 ? SESSION_SLOTS_MAX
-	                                                    : 2 * session_limit + 64;
+							    : 2 * session_limit + 64;
 }
 
 static int
@@ -1748,7 +1778,7 @@ make_arrays(struct session_table *t, unsigned slots)
 
 int
 session_table_new(struct session_table **out, const struct config *c, unsigned slots,
-                  int dir_fd, const struct session_out *o, struct now now)
+		  int dir_fd, const struct session_out *o, struct now now)
 {
 	struct session_table *t = calloc(1, sizeof(*t));
 
@@ -1762,8 +1792,9 @@ session_table_new(struct session_table **out, const struct config *c, unsigned s
 	struct lease_replay replay = { &r, on_lease_put, on_lease_drop };
 	int rc = make_arrays(t, slots);
 	if (rc == 0)
-		rc = pool_new(&t->pool, &c->pool4, &c->pool6, c->node_role == NODE_SPARE,
-		              c->node_role == NODE_SINGLE ? 1 : 2);
+		rc = pool_new(&t->pool, &c->pool4, &c->pool6,
+			      c->node_role == NODE_SPARE,
+			      c->node_role == NODE_SINGLE ? 1 : 2);
 	if (rc == 0)
 		rc = revoked_open(&t->revoked, dir_fd, now.wall_ms / 1000);
 	if (rc == 0)
@@ -1808,8 +1839,8 @@ struct session *
 session_at(struct session_table *t, uint32_t slot)
 {
 	return slot < t->n_slots && t->session[slot].state != SESSION_FREE
-	               ? &t->session[slot]
-	               : NULL;
+		       ? &t->session[slot]
+		       : NULL;
 }
 
 unsigned

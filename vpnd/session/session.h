@@ -58,7 +58,7 @@ struct session;
 struct session_out {
 	void *arg;
 	void (*send)(void *arg, enum ipc_process to, unsigned index, enum ipc_type type,
-	             const void *body);
+		     const void *body);
 	void (*event)(void *arg, const struct event *e);
 	/* For the other node of a pair; both may be NULL. A token that must not
 	 * work any more; a session whose connection is up, or is no more. */
@@ -77,7 +77,7 @@ struct session {
 	uint64_t connected_ms, wall_connected_s;
 	uint64_t wall_granted_s; /* its latest connection */
 	bool is_elsewhere;       /* connected to the other node, as that one says */
-	uint64_t active_ms; /* last connect; data packets are in the counters */
+	uint64_t active_ms;      /* last connect; data packets are in the counters */
 
 	/* the connection, as its worker told it */
 	struct ip_addr source, local;
@@ -110,43 +110,46 @@ struct session_table;
 /* `leases` and `revoked` are opened in dir_fd; sessions found there are AWAY
  * until their worker reports them. slots: session_slots() of the first config,
  * which is also the length of the counters arrays. */
-int session_table_new(struct session_table **out, const struct config *c, unsigned slots,
-                      int dir_fd, const struct session_out *o, struct now now);
+int session_table_new(struct session_table **out, const struct config *c,
+		      unsigned slots, int dir_fd, const struct session_out *o,
+		      struct now now);
 void session_table_free(struct session_table *t);
 /* Slots for this limit: twice as many and some head-room, at most SLOTS_MAX. */
 unsigned session_slots(unsigned session_limit);
 
 /* The counters of a worker; NULL takes them away. Borrowed. */
 void session_counters(struct session_table *t, unsigned worker,
-                      const volatile struct counters *c, unsigned n);
+		      const volatile struct counters *c, unsigned n);
 
 /* From auth and keys. */
 void session_login(struct session_table *t, const struct ipc_login_proven *m,
-                   struct now now);
+		   struct now now);
 void session_sealed(struct session_table *t, const struct ipc_token_sealed *m,
-                    struct now now);
+		    struct now now);
 void session_opened(struct session_table *t, const struct ipc_token_opened *m,
-                    struct now now);
+		    struct now now);
 
 /* From worker number w. */
 void session_ask(struct session_table *t, unsigned w, const struct ipc_tunnel_ask *m,
-                 struct now now);
+		 struct now now);
 void session_check(struct session_table *t, unsigned w, const struct ipc_token_check *m,
-                   struct now now);
-void session_report(struct session_table *t, unsigned w, const struct ipc_tunnel_report *m,
-                    struct now now);
+		   struct now now);
+void session_report(struct session_table *t, unsigned w,
+		    const struct ipc_tunnel_report *m, struct now now);
 void session_down(struct session_table *t, unsigned w, const struct ipc_tunnel_down *m,
-                  struct now now);
+		  struct now now);
 void session_mtu(struct session_table *t, unsigned w, const struct ipc_tunnel_mtu *m);
-void session_dtls_ask(struct session_table *t, unsigned w, const struct ipc_dtls_ask *m);
+void session_dtls_ask(struct session_table *t, unsigned w,
+		      const struct ipc_dtls_ask *m);
 /* A record from an unknown address: who had a channel at that host? And the
  * worker whose keys opened it gives the channel to the one that hears it now. */
 void session_dtls_stray(struct session_table *t, unsigned w,
-                        const struct ipc_dtls_stray *m);
+			const struct ipc_dtls_stray *m);
 void session_dtls_give(struct session_table *t, unsigned w,
-                       const struct ipc_dtls_give *m);
+		       const struct ipc_dtls_give *m);
 void session_dtls_up(struct session_table *t, unsigned w, const struct ipc_dtls_up *m);
-void session_dtls_down(struct session_table *t, unsigned w, const struct ipc_dtls_down *m);
+void session_dtls_down(struct session_table *t, unsigned w,
+		       const struct ipc_dtls_down *m);
 /* A fresh worker w: what the old one carried is gone. */
 void session_worker_new(struct session_table *t, unsigned w, struct now now);
 
@@ -158,9 +161,9 @@ void session_config(struct session_table *t, const struct config *c, struct now 
 /* End sessions for a reason word of the event stream ("admin",
  * "user_disabled", ...); `text` is what the client is told. */
 void session_end(struct session_table *t, struct session *s, const char *reason,
-                 const char *text, struct now now);
+		 const char *text, struct now now);
 unsigned session_end_user(struct session_table *t, const char *user, const char *reason,
-                          const char *text, struct now now);
+			  const char *text, struct now now);
 
 /* ---- the other node of a pair ---- */
 
@@ -170,12 +173,12 @@ unsigned session_end_user(struct session_table *t, const char *user, const char 
 void session_peer(struct session_table *t, bool is_away, uint32_t mark, struct now now);
 /* A token that was revoked there. */
 void session_revoked_there(struct session_table *t, const uint8_t sid[IPC_SID],
-                           uint64_t wall_expiry_s, struct now now);
+			   uint64_t wall_expiry_s, struct now now);
 /* A session is connected there since then, or no more. While it is, we keep what
  * we know of it, and our connection of it ends without a word if it is older; at
  * the same second it ends where `is_ours_first` is false. */
 void session_there(struct session_table *t, const uint8_t sid[IPC_SID], bool is_up,
-                   uint64_t wall_since_s, bool is_ours_first, struct now now);
+		   uint64_t wall_since_s, bool is_ours_first, struct now now);
 
 /* Reading. */
 unsigned session_table_slots(const struct session_table *t);

@@ -56,10 +56,10 @@ now_of(void *arg)
 
 	clock_gettime(CLOCK_MONOTONIC, &mono);
 	clock_gettime(CLOCK_REALTIME, &wall);
-	return (struct now){
-		.mono_ms = (uint64_t)mono.tv_sec * 1000 + (uint64_t)mono.tv_nsec / 1000000,
-		.wall_ms = (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000
-	};
+	return (struct now){ .mono_ms = (uint64_t)mono.tv_sec * 1000 +
+					(uint64_t)mono.tv_nsec / 1000000,
+			     .wall_ms = (uint64_t)wall.tv_sec * 1000 +
+					(uint64_t)wall.tv_nsec / 1000000 };
 }
 
 static struct peer *
@@ -75,14 +75,15 @@ peer_of(struct desk *d, enum ipc_process who, unsigned index)
 
 static void
 send_out(void *arg, enum ipc_process to, unsigned index, enum ipc_type type,
-         const void *body)
+	 const void *body)
 {
 	struct peer *p = peer_of(arg, to, index);
-	int rc = p == NULL || p->self != IPC_SESSION ? E_NOENT : peer_send(p, type, body);
+	int rc = p == NULL || p->self != IPC_SESSION ? E_NOENT
+						     : peer_send(p, type, body);
 
 	if (rc < 0)
 		log_limited(LOG_L_WARN, 0, "%s to %s%u: %s", ipc_row[type].name,
-		            ipc_process_name[to], index, err_text(rc));
+			    ipc_process_name[to], index, err_text(rc));
 }
 
 /* The text rides in a memfd: it may be longer than a packet. */
@@ -176,15 +177,16 @@ on_broken(void *arg, struct peer *p, int rc)
 	 * until it is replaced. The others are as much ours as we are. */
 	if (p->who != IPC_WORKER)
 		log_fatal("%s broke the message table: %s", ipc_process_name[p->who],
-		          err_text(rc));
+			  err_text(rc));
 	log_err(0, "worker%u broke the message table (%s) and is not heard any more",
-	        p->index, err_text(rc));
+		p->index, err_text(rc));
 }
 
 /* ---- messages ---- */
 
-#define HANDLER(name) static void on_##name(void *arg, struct peer *from, \
-                                            const union ipc_body *m, const int *fds)
+#define HANDLER(name)                                                                  \
+	static void on_##name(void *arg, struct peer *from, const union ipc_body *m,   \
+			      const int *fds)
 
 HANDLER(ping)
 {
@@ -206,7 +208,8 @@ note_config(struct desk *d, uint32_t generation)
 	SHA256((const uint8_t *)text, strlen(text), sum);
 	for (int i = 0; i < 8; i++)
 		snprintf(d->host.hash + 2 * i, 3, "%02x", sum[i]);
-	log_set_level(d->child->is_debug || d->config->log_debug ? LOG_L_DEBUG : LOG_L_INFO);
+	log_set_level(d->child->is_debug || d->config->log_debug ? LOG_L_DEBUG
+								 : LOG_L_INFO);
 	if (d->events != NULL)
 		events_node(d->events, d->config->node_name);
 }
@@ -269,16 +272,19 @@ static void open_others(struct desk *d);
 HANDLER(control_listen)
 {
 	struct desk *d = arg;
-	struct session_out out = { .arg = d, .send = send_out, .event = event_out,
-		                   .revoked = revoked_out, .tunnel = tunnel_out };
+	struct session_out out = { .arg = d,
+				   .send = send_out,
+				   .event = event_out,
+				   .revoked = revoked_out,
+				   .tunnel = tunnel_out };
 	unsigned slots = m->control_listen.slots;
 
 	if (d->config == NULL || d->table != NULL || slots > SESSION_SLOTS_MAX)
 		log_fatal("control_listen came at the wrong moment");
 	if (slots == 0)
 		slots = session_slots(d->config->session_limit);
-	int rc = events_open(&d->events, d->dir_fd, EVENTS_FILE_MAX, d->config->node_name,
-	                     on_event_line, d);
+	int rc = events_open(&d->events, d->dir_fd, EVENTS_FILE_MAX,
+			     d->config->node_name, on_event_line, d);
 	if (rc < 0)
 		log_fatal("events: %s", err_text(rc));
 	rc = session_table_new(&d->table, d->config, slots, d->dir_fd, &out, now_of(d));
@@ -286,7 +292,8 @@ HANDLER(control_listen)
 		log_fatal("session table: %s", err_text(rc));
 	for (unsigned w = 0; w < SESSION_WORKERS_MAX; w++)
 		if (d->counters[w].at != NULL)
-			session_counters(d->table, w, d->counters[w].at, d->counters[w].n);
+			session_counters(d->table, w, d->counters[w].at,
+					 d->counters[w].n);
 	d->host.table = d->table;
 	d->host.events = d->events;
 	if ((rc = pair_new(&d->pair, &d->loop, &d->pair_host)) < 0)
@@ -300,8 +307,8 @@ HANDLER(control_listen)
 	if (rc < 0)
 		log_fatal("control socket: %s", err_text(rc));
 	log_info(0, "sessions restored=%u slots=%u limit=%u",
-	         slots - session_count(d->table, SESSION_FREE), slots,
-	         d->config->session_limit);
+		 slots - session_count(d->table, SESSION_FREE), slots,
+		 d->config->session_limit);
 	open_others(d);
 }
 
@@ -371,18 +378,22 @@ HANDLER(event)
 	/* auth heard it from the other node; here are his sessions, if any. */
 	if (v->what == EV_USER_CHANGED && from->who == IPC_AUTH && d->table != NULL)
 		session_end_user(d->table, v->user, v->reason, v->text, now_of(d));
-	struct event e = { .what = v->what, .attempt = v->attempt, .user = v->user,
-		           .source = v->source, .reason = v->reason, .text = v->text,
-		           .number = v->number };
+	struct event e = { .what = v->what,
+			   .attempt = v->attempt,
+			   .user = v->user,
+			   .source = v->source,
+			   .reason = v->reason,
+			   .text = v->text,
+			   .number = v->number };
 	event_out(d, &e);
 }
 
 /* The table hears it: T(session, with the sender's number and the time). */
-#define PASS(name, function, ...)                                                        \
-	HANDLER(name)                                                                    \
-	{                                                                                \
-		struct desk *d = arg;                                                    \
-		function(d->table, __VA_ARGS__);                                         \
+#define PASS(name, function, ...)                                                      \
+	HANDLER(name)                                                                  \
+	{                                                                              \
+		struct desk *d = arg;                                                  \
+		function(d->table, __VA_ARGS__);                                       \
 	}
 
 /* A proof is the event as well: auth need not say it twice. */
@@ -390,8 +401,10 @@ HANDLER(login_proven)
 {
 	struct desk *d = arg;
 	const struct ipc_login_proven *p = &m->login_proven;
-	struct event e = { .what = EV_AUTH_SUCCESS, .attempt = p->attempt,
-		           .user = p->user, .source = p->source };
+	struct event e = { .what = EV_AUTH_SUCCESS,
+			   .attempt = p->attempt,
+			   .user = p->user,
+			   .source = p->source };
 
 	event_out(d, &e);
 	session_login(d->table, p, now_of(d));
@@ -411,12 +424,12 @@ PASS(dtls_give, session_dtls_give, from->index, &m->dtls_give)
 PASS(dtls_down, session_dtls_down, from->index, &m->dtls_down)
 
 /* The answers to the control socket's questions. */
-#define ANSWER(name, function)                                                           \
-	HANDLER(name)                                                                    \
-	{                                                                                \
-		struct desk *d = arg;                                                    \
-		if (d->control != NULL)                                                  \
-			function(d->control, &m->name);                                  \
+#define ANSWER(name, function)                                                         \
+	HANDLER(name)                                                                  \
+	{                                                                              \
+		struct desk *d = arg;                                                  \
+		if (d->control != NULL)                                                \
+			function(d->control, &m->name);                                \
 	}
 ANSWER(status_text, control_status)
 ANSWER(reload_done, control_reloaded)
@@ -459,11 +472,13 @@ open_peer(struct desk *d, const struct child_peer *c)
 	struct peer *p = peer_of(d, c->who, c->index);
 
 	if (p == NULL)
-		log_fatal("peer %s%u is one too many", ipc_process_name[c->who], c->index);
+		log_fatal("peer %s%u is one too many", ipc_process_name[c->who],
+			  c->index);
 	int rc = peer_open(p, &d->loop, c->fd, IPC_SESSION, c->who, c->index, handlers,
-	                   on_broken, d);
+			   on_broken, d);
 	if (rc < 0)
-		log_fatal("peer %s%u: %s", ipc_process_name[c->who], c->index, err_text(rc));
+		log_fatal("peer %s%u: %s", ipc_process_name[c->who], c->index,
+			  err_text(rc));
 }
 
 static void
@@ -532,13 +547,14 @@ session_main(const struct child *c)
 	d->child = c;
 	d->sync_fd = d->cluster_fd = -1;
 	d->pair_host = (struct pair_host){ .arg = d,
-		                           .control = &d->host,
-		                           .config_put = config_put_out,
-		                           .answer = pair_answer_out };
+					   .control = &d->host,
+					   .config_put = config_put_out,
+					   .answer = pair_answer_out };
 	d->host.arg = d;
 	d->host.send = send_out;
 	d->host.now = now_of;
-	d->dir_fd = open(c->root[0] != '\0' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	d->dir_fd = open(c->root[0] != '\0' ? "/" : ".",
+			 O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (d->dir_fd < 0 || uv_loop_init(&d->loop) < 0) {
 		log_err(0, "cannot start: %s", err_text(-errno));
 		free(d);

@@ -82,8 +82,10 @@ claims_decode(struct span in, struct claims *c)
 	if (rd_u8(&r) != CLAIMS_VERSION)
 		return E_PROTO;
 	rd_copy(&r, d.sid, sizeof(d.sid));
-	if (!get_text(&r, d.user, IPC_USER_MAX) || !get_text(&r, d.group, IPC_NAME_MAX) ||
-	    !get_text(&r, d.policy, IPC_NAME_MAX) || !get_text(&r, d.device, IPC_NAME_MAX) ||
+	if (!get_text(&r, d.user, IPC_USER_MAX) ||
+	    !get_text(&r, d.group, IPC_NAME_MAX) ||
+	    !get_text(&r, d.policy, IPC_NAME_MAX) ||
+	    !get_text(&r, d.device, IPC_NAME_MAX) ||
 	    !get_addr(&r, 4, &d.addr4, &d.len4) || !get_addr(&r, 6, &d.addr6, &d.len6))
 		return E_PROTO;
 	d.wall_login_s = rd_u64(&r);

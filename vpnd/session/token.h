@@ -27,7 +27,7 @@ struct claims {
 	char policy[IPC_NAME_MAX + 1];
 	char device[IPC_NAME_MAX + 1];
 	struct ip_addr addr4, addr6; /* family 0: none; never a port */
-	uint8_t len4, len6;          /* mask (32) and prefix (128) the client was told */
+	uint8_t len4, len6; /* mask (32) and prefix (128) the client was told */
 	uint64_t wall_login_s, wall_expiry_s;
 	uint8_t method, platform;
 	uint32_t flags; /* 0 so far */

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BUCKET_MS        50
+#define BUCKET_MS 50
 #define BUCKET_MIN_BYTES 16384 /* at the lowest rates: a few packets */
 
 struct bucket {
@@ -35,8 +35,9 @@ bucket_depth(const struct bucket *b)
 {
 	int64_t depth = (int64_t)b->rate * BUCKET_MS;
 
-	return depth < BUCKET_MIN_BYTES * INT64_C(1000) ? BUCKET_MIN_BYTES * INT64_C(1000)
-	                                                : depth;
+	return depth < BUCKET_MIN_BYTES * INT64_C(1000)
+		       ? BUCKET_MIN_BYTES * INT64_C(1000)
+		       : depth;
 }
 
 static inline bool

@@ -30,7 +30,7 @@ enum {
 	STRAYS_ASKED_PER_S = 50, /* other workers, by way of session */
 	STRAY_CANDIDATES = 8,
 	DTLS_UDP_MTU = 1400, /* of handshake datagrams */
-	MTU_FLOOR = 464,     /* inner, without IPv6: what a path of 576 carries, nearly */
+	MTU_FLOOR = 464, /* inner, without IPv6: what a path of 576 carries, nearly */
 };
 
 struct hello_wait {
@@ -321,7 +321,7 @@ dchan_new(struct worker *w, struct tunnel *t, const struct hello_wait *h)
 		w->dchan_next = k + 1;
 		w->n_dchan++;
 		w->n_handshakes++;
-	t->n_dchans++;
+		t->n_dchans++;
 		return d;
 	}
 	return NULL;
@@ -330,12 +330,12 @@ dchan_new(struct worker *w, struct tunnel *t, const struct hello_wait *h)
 /* A tunnel whose TLS channel is another worker's. */
 static void
 tunnel_of_elsewhere(struct tunnel *t, const uint8_t sid[IPC_SID], uint16_t mtu,
-                    uint8_t platform, const char *token)
+		    uint8_t platform, const char *token)
 {
 	t->sid32 = tunnel_sid32(sid);
 	t->mtu = mtu;
 	t->dpd_s = auth_platform_is_mobile(platform) ? t->w->cfg->dpd_mobile_s
-	                                             : t->w->cfg->dpd_s;
+						     : t->w->cfg->dpd_s;
 	t->report->platform = platform;
 	snprintf(t->report->token, sizeof(t->report->token), "%s", token);
 }
@@ -394,7 +394,8 @@ dchan_on_secret(struct worker *w, const struct ipc_dtls_secret *m)
 static void
 become_keyed(struct dchan *d)
 {
-	if (dtls_material(d->hs, &d->keys) < 0 || dtls_keys(d->hs, &d->tx, &d->rx) < 0) {
+	if (dtls_material(d->hs, &d->keys) < 0 ||
+	    dtls_keys(d->hs, &d->tx, &d->rx) < 0) {
 		dchan_close(d, "no keys", false);
 		return;
 	}
@@ -537,7 +538,7 @@ successor_takes(struct dchan *s, const uint8_t *p, size_t n, uint8_t tos)
 
 void
 dchan_datagram(struct dchan *d, const struct ip_addr *local, uint8_t *p, size_t n,
-               uint8_t tos)
+	       uint8_t tos)
 {
 	struct worker *w = d->w;
 	struct ip_addr peer = d->path.peer;
@@ -577,7 +578,8 @@ whose(struct worker *w, const struct ip_addr *peer, struct span datagram,
 		struct dchan *d = w->dchan[i];
 		uint8_t type;
 		if (d == NULL || d->state != DCHAN_OPEN ||
-		    !ip_same_host(&d->path.peer, peer) || h.seq <= record_rx_top(&d->rx))
+		    !ip_same_host(&d->path.peer, peer) ||
+		    h.seq <= record_rx_top(&d->rx))
 			continue;
 		tried++;
 		memcpy(w->text, datagram.p, h.total);
@@ -602,12 +604,12 @@ move_here(struct dchan *d, unsigned listener, const struct batch_path *path)
  * worker's. */
 static void
 ask_others(struct worker *w, unsigned listener, const struct batch_path *path,
-           struct span datagram)
+	   struct span datagram)
 {
 	struct ipc_dtls_stray m = { .worker = (uint8_t)w->index,
-		                    .wan = w->listener[listener].wan,
-		                    .peer = path->peer,
-		                    .local = path->local };
+				    .wan = w->listener[listener].wan,
+				    .peer = path->peer,
+				    .local = path->local };
 
 	if (datagram.n > sizeof(m.datagram.p))
 		return;
@@ -618,7 +620,7 @@ ask_others(struct worker *w, unsigned listener, const struct batch_path *path,
 
 void
 dchan_adopt(struct worker *w, unsigned listener, const struct batch_path *path,
-            struct span datagram)
+	    struct span datagram)
 {
 	struct record_head h;
 	struct span text;
@@ -642,19 +644,20 @@ void
 dchan_on_try(struct worker *w, const struct ipc_dtls_try *m)
 {
 	struct span text;
-	struct dchan *d = whose(w, &m->peer, span_of(m->datagram.p, m->datagram.n), &text);
+	struct dchan *d =
+		whose(w, &m->peer, span_of(m->datagram.p, m->datagram.n), &text);
 
 	if (d == NULL || d != d->tunnel->dchan)
 		return;
 	struct ipc_dtls_give give = { .worker = m->worker,
-		                      .wan = m->wan,
-		                      .peer = m->peer,
-		                      .local = m->local,
-		                      .slot = d->tunnel->slot,
-		                      .gen = d->tunnel->gen,
-		                      .cipher = d->cipher,
-		                      .tx_seq = d->tx.seq,
-		                      .rx_top = record_rx_top(&d->rx) };
+				      .wan = m->wan,
+				      .peer = m->peer,
+				      .local = m->local,
+				      .slot = d->tunnel->slot,
+				      .gen = d->tunnel->gen,
+				      .cipher = d->cipher,
+				      .tx_seq = d->tx.seq,
+				      .rx_top = record_rx_top(&d->rx) };
 	memcpy(give.dtls_id, d->id, IPC_DTLS_ID);
 	record_material_write(&d->keys, give.material);
 	if (text.n > 0 && text.p[0] == CSTP_DATA)

@@ -552,8 +552,8 @@ conn_path_mtu(const struct conn *c)
 	int mtu = 0;
 	socklen_t n = sizeof(mtu);
 	int rc = c->local.family == 4
-	                 ? getsockopt(c->fd, IPPROTO_IP, IP_MTU, &mtu, &n)
-	                 : getsockopt(c->fd, IPPROTO_IPV6, IPV6_MTU, &mtu, &n);
+			 ? getsockopt(c->fd, IPPROTO_IP, IP_MTU, &mtu, &n)
+			 : getsockopt(c->fd, IPPROTO_IPV6, IPV6_MTU, &mtu, &n);
 
 	return rc == 0 && mtu > 0 ? (unsigned)mtu : 0;
 }

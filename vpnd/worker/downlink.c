@@ -37,7 +37,8 @@ by_dtls(struct worker *w, struct tunnel *t, struct split *s)
 	for (;;) {
 		uint8_t *slot = dchan_slot(d);
 		uint8_t *text = slot + RECORD_HEADROOM;
-		if (split_next(s, text + 1, BATCH_SLOT_BYTES - RECORD_OVERHEAD - 1, &n) < 0)
+		if (split_next(s, text + 1, BATCH_SLOT_BYTES - RECORD_OVERHEAD - 1,
+			       &n) < 0)
 			return;
 		text[0] = CSTP_DATA;
 		if (!bucket_take(&t->down, n, w->now_ms) ||

@@ -262,8 +262,8 @@ record_material_read(const uint8_t in[RECORD_MATERIAL], struct record_material *
 /* The start of our nonces is `taken` with its top bit flipped, which is the same
  * as adding 2^63; so skipping what was used is an addition to `taken`. */
 int
-record_resume(struct record_tx *tx, struct record_rx *rx, const struct record_material *m,
-              uint64_t tx_seq, uint64_t rx_top)
+record_resume(struct record_tx *tx, struct record_rx *rx,
+	      const struct record_material *m, uint64_t tx_seq, uint64_t rx_top)
 {
 	uint8_t taken[RECORD_NONCE];
 	struct rd r = rd_open(span_of(m->taken, RECORD_NONCE));

@@ -88,15 +88,16 @@ struct record_material {
 	struct record_key tx, rx;
 	uint8_t taken[RECORD_NONCE];
 };
-void record_material_write(const struct record_material *, uint8_t out[RECORD_MATERIAL]);
+void record_material_write(const struct record_material *,
+			   uint8_t out[RECORD_MATERIAL]);
 /* E_PROTO when it is none. */
 int record_material_read(const uint8_t in[RECORD_MATERIAL], struct record_material *);
 
 /* Go on where another holder of these keys stopped: its next number was tx_seq,
  * its highest received one rx_top. Nonces continue above all that it used, and
  * nothing up to rx_top is taken again. */
-int record_resume(struct record_tx *, struct record_rx *, const struct record_material *,
-                  uint64_t tx_seq, uint64_t rx_top);
+int record_resume(struct record_tx *, struct record_rx *,
+		  const struct record_material *, uint64_t tx_seq, uint64_t rx_top);
 
 /* `taken` is the explicit nonce of any record OpenSSL has sent under this key.
  * The key is copied into the context; the caller wipes its own copy. */

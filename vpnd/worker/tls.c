@@ -24,7 +24,7 @@ enum { SIGN_WAIT_MS = 300, SIGN_TRIES = 10 };
 
 /* AES-128 first, as RFC 8446 9.1 has it: the processor does its SHA-256 many times
  * faster than SHA-384, of which a handshake's key schedule is made. */
-#define SUITES_13                                                                        \
+#define SUITES_13                                                                      \
 	"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
 struct key_owner {

@@ -160,10 +160,9 @@ tunnel_detach(struct conn *c, enum tunnel_end why)
 	if (t->conn != c)
 		return;
 	t->conn = NULL;
-	struct ipc_tunnel_down m = { .slot = t->slot,
-				     .gen = t->gen,
-				     .conn = c->id,
-				     .why = (uint8_t)why };
+	struct ipc_tunnel_down m = {
+		.slot = t->slot, .gen = t->gen, .conn = c->id, .why = (uint8_t)why
+	};
 	peer_send(&w->session, IPC_tunnel_down, &m);
 	tunnel_drop_if_empty(w, t);
 }

@@ -20,8 +20,8 @@
 enum { TELL_AGAIN_MS = 60000, ECN_MASK = 3, ECN_NONE = 0, ECN_CE = 3 };
 
 _Static_assert((int)MERGE_TCP4 == TUN_TCP4 && (int)MERGE_TCP6 == TUN_TCP6 &&
-                       (int)MERGE_UDP4 == TUN_UDP4 && (int)MERGE_UDP6 == TUN_UDP6,
-               "the parent's words are merge.h's");
+		       (int)MERGE_UDP4 == TUN_UDP4 && (int)MERGE_UDP6 == TUN_UDP6,
+	       "the parent's words are merge.h's");
 
 int
 uplink_init(struct worker *w, unsigned kinds)
@@ -63,7 +63,7 @@ carry_congestion(struct inner *in)
 
 void
 uplink_packet(struct worker *w, struct tunnel *t, struct span packet, uint8_t outer_tos,
-              bool by_dtls)
+	      bool by_dtls)
 {
 	struct inner in;
 	struct counters *k = tunnel_counters(w, t);
@@ -73,7 +73,7 @@ uplink_packet(struct worker *w, struct tunnel *t, struct span packet, uint8_t ou
 		return;
 	}
 	switch (inner_check_source(&in, t->addr4.family ? &t->inner4 : NULL,
-	                           t->addr6.family ? &t->inner6 : NULL)) {
+				   t->addr6.family ? &t->inner6 : NULL)) {
 	case INNER_OWN: break;
 	case INNER_QUIET: k->dropped++; return;
 	case INNER_FOREIGN: refuse(w, t, "foreign source address"); return;
@@ -102,7 +102,8 @@ static void
 refused(struct worker *w, const struct merge_write *m)
 {
 	if (errno == EINVAL && m->packets > 1) {
-		log_warn(0, "the TUN device refuses merged packets; writing them singly");
+		log_warn(0,
+			 "the TUN device refuses merged packets; writing them singly");
 		merge_allow(w->merge, 0);
 		merge_again(w->merge);
 	} else if (m->tag < w->slots) {

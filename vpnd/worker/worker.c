@@ -377,8 +377,7 @@ static const peer_handler from_session[IPC_TYPES] = {
 	[IPC_token_issued] = on_token_issued, [IPC_token_checked] = on_token_checked,
 	[IPC_tunnel_grant] = on_tunnel_grant, [IPC_tunnel_close] = on_tunnel_close,
 	[IPC_dtls_secret] = on_dtls_secret,   [IPC_dtls_drop] = on_dtls_drop,
-	[IPC_dtls_try] = on_dtls_try,
-	[IPC_dtls_take] = on_dtls_take,
+	[IPC_dtls_try] = on_dtls_try,         [IPC_dtls_take] = on_dtls_take,
 };
 
 static void

@@ -203,7 +203,7 @@ struct worker {
 	uint8_t *plain; /* decrypted records, until uplink_flush; RECV_BYTES */
 	size_t plain_n;
 	uint8_t *read; /* one read of the TUN */
-	uint8_t *text;  /* scratch for answers */
+	uint8_t *text; /* scratch for answers */
 };
 
 /* worker.c */
@@ -283,7 +283,7 @@ void dchan_hello(struct worker *w, unsigned listener, const struct batch_path *p
 		 struct span datagram);
 void dchan_on_secret(struct worker *w, const struct ipc_dtls_secret *m);
 void dchan_datagram(struct dchan *d, const struct ip_addr *local, uint8_t *p, size_t n,
-                    uint8_t tos);
+		    uint8_t tos);
 /* A record from an address nobody has: did a channel's peer move there? */
 void dchan_adopt(struct worker *w, unsigned listener, const struct batch_path *path,
 		 struct span datagram);
@@ -309,7 +309,7 @@ int uplink_init(struct worker *w, unsigned kinds);
 /* The packet stays where it is until uplink_flush. outer_tos: TOS of the datagram
  * it came in, 0 by TLS. */
 void uplink_packet(struct worker *w, struct tunnel *t, struct span packet,
-                   uint8_t outer_tos, bool by_dtls);
+		   uint8_t outer_tos, bool by_dtls);
 void uplink_flush(struct worker *w);
 void downlink_readable(struct worker *w);
 
