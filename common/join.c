@@ -133,7 +133,7 @@ join_decode(struct span text, struct join *j)
 	}
 	if (text.n < n || memcmp(text.p, prefix, n - 2) != 0 || text.p[n - 1] != '-')
 		return E_INVAL;
-	if (text.p[n - 2] != prefix[n - 2])
+	if (text.p[n - 2] != (uint8_t)prefix[n - 2])
 		return E_STALE;
 	int rc = decode_text(span_of(text.p + n, text.n - n), &w);
 	if (rc == 0)

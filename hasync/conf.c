@@ -240,5 +240,6 @@ conf_load(struct conf *c, const char *path, char *why, size_t n)
 	else
 		rc = take(c, cfg, &m);
 	cfg_free(cfg);
+	parse_mistake = NULL;
 	return rc;
 }

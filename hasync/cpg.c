@@ -77,9 +77,7 @@ static void
 join(uv_work_t *work)
 {
 	struct cpg *c = work->data;
-	cpg_model_v1_data_t model = { .model = CPG_MODEL_V1,
-				      .cpg_deliver_fn = on_deliver,
-				      .cpg_confchg_fn = on_confchg };
+	cpg_model_v1_data_t model = { CPG_MODEL_V1, on_deliver, on_confchg, NULL, 0 };
 	struct cpg_name name = group;
 	unsigned self = 0;
 

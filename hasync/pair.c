@@ -598,10 +598,10 @@ apply_entries(struct pair *p, const struct wire_item *i, struct object **out)
 		(*out)->class == CLUSTER_OWN_SET ? strchr((*out)->name, '/') : NULL;
 	snprintf((*out)->writer, sizeof((*out)->writer), "%s",
 		 owner == NULL ? p->c.node : owner + 1);
-	changed(p, *out,
-		(*out)->class == CLUSTER_OWN_SET && i->flags & WIRE_FIRST
-			? (struct span){ 0 }
-			: i->bytes);
+	struct span bytes = i->bytes;
+	if ((*out)->class == CLUSTER_OWN_SET && i->flags & WIRE_FIRST)
+		bytes.n = 0;
+	changed(p, *out, bytes);
 	return CLUSTER_OK;
 }
 

@@ -417,8 +417,7 @@ store_free(struct store *s)
 
 	if (s == NULL)
 		return;
-	struct store_handlers quiet = nobody;
-	s->h = &quiet;
+	s->h = &nobody;
 	while (!store_is_idle(s)) {
 		for (struct job *j = s->working; j != NULL; j = j->next)
 			j->ticket = 0; /* the thread only looks at files and bytes */

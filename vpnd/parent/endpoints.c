@@ -15,13 +15,13 @@ make_room(struct endpoints *s)
 
 	if (s->map != NULL)
 		return 0;
-	s->row = calloc(ENDPOINTS_MAX, sizeof(*s->row));
-	if (s->row == NULL || RAND_bytes(seed, sizeof(seed)) != 1 ||
+	struct endpoint_row *row = calloc(ENDPOINTS_MAX, sizeof(*row));
+	if (row == NULL || RAND_bytes(seed, sizeof(seed)) != 1 ||
 	    map_new(&s->map, ENDPOINT_KEY, ENDPOINTS_MAX, seed) < 0) {
-		free(s->row);
-		s->row = NULL;
+		free(row);
 		return E_NOMEM;
 	}
+	s->row = row;
 	return 0;
 }
 
@@ -30,7 +30,9 @@ endpoints_free(struct endpoints *s)
 {
 	map_free(s->map);
 	free(s->row);
-	*s = (struct endpoints){ .skipped = s->skipped };
+	s->map = NULL;
+	s->row = NULL;
+	s->n = 0;
 }
 
 const struct endpoint *
@@ -83,7 +85,7 @@ endpoints_apply(struct endpoints *s, struct span bytes, bool is_delta)
 		endpoints_free(s);
 	if (bytes.n > 0 && make_room(s) < 0)
 		return E_NOMEM;
-	while ((rc = cluster_entry_decode(&bytes, &entry)) == 0) {
+	while ((rc = cluster_entry_decode(&bytes, &entry)) == 0 && s->map != NULL) {
 		if (entry.key_n != ENDPOINT_KEY)
 			s->skipped++;
 		else if (entry.is_gone)

@@ -327,7 +327,10 @@ static void
 take_endpoints(struct pair *p, struct span node, const struct cluster_msg *m)
 {
 	bool is_delta = m->flags & CLUSTER_DELTA;
-	struct span in = m->flags & CLUSTER_REMOVE ? (struct span){ 0 } : m->bytes;
+	struct span in = m->bytes;
+
+	if (m->flags & CLUSTER_REMOVE)
+		in.n = 0;
 
 	if (span_is(node, p->node) && !is_delta)
 		clean_own_endpoints(p, in);
@@ -689,7 +692,7 @@ alone_json(const struct pair *p)
 static json_t *
 nodes_json(const struct pair *p, json_int_t *total)
 {
-	json_t *rows = json_array(), *row;
+	json_t *rows = json_array(), *row = NULL;
 	size_t i;
 
 	*total = 0;

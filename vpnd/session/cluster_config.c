@@ -405,11 +405,10 @@ put_confirm(struct pair *p)
 				   ? text_in(before, "back")
 			   : p->config.is_there ? p->config.text
 						: running_text(p);
+	uint64_t until_ms = pair_now(p).wall_ms + (uint64_t)a->confirm_s * 1000;
 	put_json(p, "config-confirm", CLUSTER_ANY,
 		 json_pack("{ss sI ss ss}", "hash", a->hash, "until_ms",
-			   (json_int_t)(pair_now(p).wall_ms +
-					(uint64_t)a->confirm_s * 1000),
-			   "back", back, "node", p->node),
+			   (json_int_t)until_ms, "back", back, "node", p->node),
 		 NULL);
 	json_decref(before);
 }

@@ -737,6 +737,7 @@ oldest_of(struct session_table *t, const struct ipc_login_proven *m, bool same_d
 
 	for (uint32_t i = 0; i < t->n_slots; i++) {
 		struct session *s = &t->session[i];
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): an array */
 		if (!has_place(s, now) || strcmp(s->claims.user, m->user) != 0)
 			continue;
 		if (same_device && !is_same_device(s, m))
