@@ -147,6 +147,9 @@ install: all
 	install -m755 $(B)/bin/vpnctl $(bindir)/vpnctl
 	install -m644 deploy/completion/vpnctl $(compdir)/vpnctl
 	install -m644 deploy/systemd/*.service $(unitdir)/
+	install -d $(unitdir)/keepalived.service.d $(unitdir)/corosync.service.d
+	install -m644 deploy/keepalived/tandem.conf $(unitdir)/keepalived.service.d/tandem.conf
+	install -m644 deploy/corosync/tandem.conf $(unitdir)/corosync.service.d/tandem.conf
 	install -m644 deploy/systemd/tandem.sysusers $(userdir)/tandem.conf
 	[ -n "$(DESTDIR)" ] || ! command -v systemd-sysusers >/dev/null || systemd-sysusers tandem.conf
 	install -m644 README.md CHANGES.md LICENSE deploy/tandem.conf deploy/node.conf $(docdir)/
@@ -158,6 +161,7 @@ install: all
 uninstall:
 	rm -f $(sbindir)/vpnd $(sbindir)/hasync $(bindir)/vpnctl $(compdir)/vpnctl
 	rm -f $(addprefix $(unitdir)/,$(notdir $(wildcard deploy/systemd/*.service))) $(userdir)/tandem.conf
+	rm -f $(unitdir)/keepalived.service.d/tandem.conf $(unitdir)/corosync.service.d/tandem.conf
 	rm -rf $(docdir)
 	for m in $(notdir $(mans)); do rm -f $(mandir)/man$${m##*.}/$$m; done
 	[ -z "$(PURGE)" ] || rm -rf $(confdir) $(DESTDIR)/var/lib/tandem
