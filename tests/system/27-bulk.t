@@ -51,9 +51,11 @@ is "UDP, 11 sizes: each datagram comes back as it was" $same 11
 
 # Loss and reordering of what carries DTLS.
 trouble ip protocol udp numgen random mod 100 \< 30 drop
-copy "30 % random loss" 10.10.0.100 $(inner4) 200000
+# Datagrams, not TCP: what TCP makes of such a path is a matter of luck and minutes.
+came=$(in_client ping -q -c 300 -i 0.01 -W 1 -s 1300 -p a5c3 10.10.0.100 | sed -n 's/.* \([0-9]*\) received.*/\1/p')
+ok "30 % random loss each way: about half of the echoes come ($came of 300)" test "${came:-0}" -ge 90 -a "${came:-0}" -le 210
 trouble_over
-within 10 pings c1
+ok "and all of them afterwards" within 10 pings c1
 client_down
 
 ok "TLS alone" client_up alice --no-dtls
