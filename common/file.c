@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int
-write_all(int fd, struct span s)
+int
+file_write_all(int fd, struct span s)
 {
 	while (s.n > 0) {
 		ssize_t n = write(fd, s.p, s.n);
@@ -51,7 +51,7 @@ file_replace(int dir_fd, const char *name, struct span bytes, mode_t mode)
 			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return -errno;
-	int rc = fchmod(fd, mode) < 0 ? -errno : write_all(fd, bytes);
+	int rc = fchmod(fd, mode) < 0 ? -errno : file_write_all(fd, bytes);
 	if (rc == 0 && fsync(fd) < 0)
 		rc = -errno;
 	close(fd);

@@ -14,6 +14,9 @@
  * temporary file, fsync, rename, fsync of the directory. */
 int file_replace(int dir_fd, const char *name, struct span bytes, mode_t mode);
 
+/* Write all of it, however many calls that takes. */
+int file_write_all(int fd, struct span bytes);
+
 /* All bytes of a file in memory of its own (the caller frees), with a NUL behind
  * them. -ENOENT when there is none; E_LIMIT above max. */
 int file_read(int dir_fd, const char *name, size_t max, uint8_t **bytes, size_t *n);

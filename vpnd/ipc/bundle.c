@@ -2,6 +2,7 @@
 #include "vpnd/ipc/bundle.h"
 
 #include "common/err.h"
+#include "common/file.h"
 #include "common/rd.h"
 #include "common/wr.h"
 
@@ -46,21 +47,6 @@ get_part(struct rd *r, void *out, size_t *n)
 	return 0;
 }
 
-static int
-write_all(int fd, struct span s)
-{
-	while (s.n > 0) {
-		ssize_t n = write(fd, s.p, s.n);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		s.p += n;
-		s.n -= (size_t)n;
-	}
-	return 0;
-}
-
 int
 bundle_make(const struct bundle *b, int *fd)
 {
@@ -80,7 +66,7 @@ bundle_make(const struct bundle *b, int *fd)
 		return E_LIMIT;
 	}
 	*fd = memfd_create("tandem-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	rc = *fd < 0 ? -errno : write_all(*fd, wr_span(&w));
+	rc = *fd < 0 ? -errno : file_write_all(*fd, wr_span(&w));
 	free(buf);
 	if (rc == 0 &&
 	    fcntl(*fd, F_ADD_SEALS,

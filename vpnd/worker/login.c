@@ -62,12 +62,6 @@ login_free(struct login *l)
 	free(l);
 }
 
-bool
-login_in_request(const struct conn *c)
-{
-	return c->login != NULL && http_req_begun(c->login->req);
-}
-
 static struct wr
 open_answer(struct conn *c)
 {

@@ -273,7 +273,7 @@ fingerprint(X509 *cert, char hex[41])
  * context is built and put in the place of the old one, which lives on in the
  * connections that began with it. */
 int
-tls_chain(struct worker *w, struct span pem, uint32_t generation, bool is_rsa)
+tls_chain(struct worker *w, struct span pem, uint32_t generation)
 {
 	SSL_CTX *old = w->tls;
 	BIO *b = BIO_new_mem_buf(pem.p, (int)pem.n);

@@ -178,7 +178,7 @@ on_cert(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 
 	close(fds[0]);
 	if (rc == 0) {
-		rc = tls_chain(w, span_of(pem, n), m->cert.generation, m->cert.is_rsa);
+		rc = tls_chain(w, span_of(pem, n), m->cert.generation);
 		free(pem);
 	}
 	if (rc < 0)

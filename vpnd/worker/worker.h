@@ -117,7 +117,6 @@ struct dchan {
 	bool is_successor;
 	uint64_t since_ms, heard_ms, dpd_ms;
 	uint16_t cipher;
-	bool was_dead;
 };
 
 struct tunnel {
@@ -217,7 +216,7 @@ int sandbox_worker(void);
 /* tls.c */
 int tls_init(struct worker *w);
 /* A new chain (PEM): new handshakes see it, running connections keep theirs. */
-int tls_chain(struct worker *w, struct span pem, uint32_t generation, bool is_rsa);
+int tls_chain(struct worker *w, struct span pem, uint32_t generation);
 int tls_versions(struct worker *w);
 int tls_attach(struct conn *c);
 
@@ -253,7 +252,6 @@ int login_new(struct login **out);
 void login_free(struct login *l);
 /* Bytes of HTTP. Takes from `in` until the state is not CONN_REQUEST. */
 void login_feed(struct conn *c, struct span *in);
-bool login_in_request(const struct conn *c);
 void login_on_ask(struct conn *c, const struct ipc_login_ask *m);
 void login_on_token(struct conn *c, const struct ipc_token_issued *m);
 void login_on_checked(struct conn *c, const struct ipc_token_checked *m);
