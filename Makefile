@@ -28,17 +28,18 @@ CFLAGS   += -std=c11 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wno-un
 LDFLAGS  += $(LINK_$(VARIANT))
 LDLIBS   := -luv -lconfuse -lssl -lcrypto -ljansson -lexpat -lhttp_parser -loath -lcrypt -lnftables -lmnl -lseccomp -lcap-ng
 
-PROGRAMS := vpnd ctl hasync
-MAINS    := vpnd/vpnd.c ctl/vpnctl.c hasync/hasync.c
+PROGRAMS := vpnd ctl hasync acme ddns
+MAINS    := vpnd/vpnd.c ctl/vpnctl.c hasync/hasync.c acme/acmed.c ddns/ddnsd.c
 
 src       = $(sort $(shell find $(1) -name '*.c'))
 obj       = $(patsubst %.c,$(B)/obj/%.o,$(1))
 # Everything but the main()s, so that a test links just what it uses.
 lib_src  := $(filter-out $(MAINS),$(call src,common $(PROGRAMS)))
 link      = $(filter %.o,$^) $(filter-out $(B)/lib.a,$(filter %.a,$^)) $(B)/lib.a
-# Two daemons use the same short names; each has an archive of its own.
-own_src  := $(filter hasync/%,$(lib_src))
-lib_src  := $(filter-out $(own_src),$(lib_src))
+# Daemons use the same short names; each of these has an archive of its own.
+OWN      := hasync acme ddns
+lib_src  := $(filter-out $(OWN:%=%/%),$(lib_src))
+own_src   = $(filter-out $(MAINS),$(call src,$(1)))
 unit_src := $(wildcard tests/unit/*.c)
 fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
 perf_src := $(wildcard tests/perf/*.c)
@@ -48,16 +49,23 @@ perfs    := $(perf_src:tests/perf/%.c=$(B)/perf/%)
 
 .PHONY: all check units unit system requirements asan fuzz fuzzers lint format demo deps-build deps-test \
         bench-login bench-idle bench-data bench-latency bench-fairness bench-failover bench-storm perfs install uninstall clean
-all: $(B)/bin/vpnd $(B)/bin/vpnctl $(B)/bin/hasync
+all: $(addprefix $(B)/bin/,vpnd vpnctl hasync acmed ddnsd)
 
 $(B)/lib.a: $(call obj,$(lib_src))
 	@rm -f $@; ar rcs $@ $^
-$(B)/hasync.a: $(call obj,$(own_src))
+$(B)/hasync.a: $(call obj,$(call own_src,hasync))
+$(B)/acme.a: $(call obj,$(call own_src,acme))
+$(B)/ddns.a: $(call obj,$(call own_src,ddns))
+$(OWN:%=$(B)/%.a):
 	@rm -f $@; ar rcs $@ $^
 $(B)/bin/vpnd: $(call obj,vpnd/vpnd.c) $(B)/lib.a
 $(B)/bin/vpnctl: $(call obj,ctl/vpnctl.c) $(B)/lib.a
 $(B)/bin/hasync: $(call obj,hasync/hasync.c) $(B)/hasync.a $(B)/lib.a
+$(B)/bin/acmed: $(call obj,acme/acmed.c) $(B)/acme.a $(B)/lib.a
+$(B)/bin/ddnsd: $(call obj,ddns/ddnsd.c) $(B)/ddns.a $(B)/lib.a
 $(B)/bin/hasync: LDLIBS += -lcpg
+$(B)/bin/acmed: LDLIBS += -lcurl
+$(B)/bin/ddnsd: LDLIBS += -lcurl -lldns
 $(B)/bin/%:
 	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $(link) $(LDLIBS)
 $(B)/unit/%.t: $(B)/obj/tests/unit/%.o $(B)/lib.a
@@ -66,9 +74,14 @@ $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(B)/lib.a
 	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(link) $(LDLIBS)
 $(B)/perf/%: $(B)/obj/tests/perf/%.o $(B)/lib.a
 	@mkdir -p $(@D); echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-# Tests of hasync say so by what they include.
-$(foreach t,$(shell grep -l '"hasync/' tests/unit/*.c),$(t:tests/unit/%.c=$(B)/unit/%.t)) \
-$(foreach t,$(shell grep -l '"hasync/' tests/fuzz/*.c),$(t:tests/fuzz/%.c=$(B)/fuzz/%)): $(B)/hasync.a
+# A test of such a daemon says so by what it includes.
+tests_of  = $(foreach t,$(shell grep -l '"$(1)/' tests/unit/*.c),$(t:tests/unit/%.c=$(B)/unit/%.t)) \
+            $(foreach t,$(shell grep -l '"$(1)/' tests/fuzz/fuzz_*.c),$(t:tests/fuzz/%.c=$(B)/fuzz/%))
+$(call tests_of,hasync): $(B)/hasync.a
+$(call tests_of,acme): $(B)/acme.a
+$(call tests_of,acme): LDLIBS += -lcurl
+$(call tests_of,ddns): $(B)/ddns.a
+$(call tests_of,ddns): LDLIBS += -lcurl -lldns
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D); echo "  CC $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
@@ -137,13 +150,13 @@ compdir  := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 unitdir  := $(DESTDIR)/lib/systemd/system
 userdir  := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 confdir  := $(DESTDIR)$(SYSCONFDIR)/tandem
+SBIN     := vpnd hasync acmed ddnsd
 mans     := $(wildcard doc/man/*.[578])
 
 # Configuration that is there is never overwritten.
 install: all
 	install -d $(sbindir) $(bindir) $(docdir) $(compdir) $(unitdir) $(userdir) $(confdir)
-	install -m755 $(B)/bin/vpnd $(sbindir)/vpnd
-	install -m755 $(B)/bin/hasync $(sbindir)/hasync
+	install -m755 $(addprefix $(B)/bin/,$(SBIN)) $(sbindir)/
 	install -m755 $(B)/bin/vpnctl $(bindir)/vpnctl
 	install -m644 deploy/completion/vpnctl $(compdir)/vpnctl
 	install -m644 deploy/systemd/*.service $(unitdir)/
@@ -159,7 +172,7 @@ install: all
 
 # The configuration and the state (users, keys, leases) stay: PURGE=1 removes them.
 uninstall:
-	rm -f $(sbindir)/vpnd $(sbindir)/hasync $(bindir)/vpnctl $(compdir)/vpnctl
+	rm -f $(addprefix $(sbindir)/,$(SBIN)) $(bindir)/vpnctl $(compdir)/vpnctl
 	rm -f $(addprefix $(unitdir)/,$(notdir $(wildcard deploy/systemd/*.service))) $(userdir)/tandem.conf
 	rm -f $(unitdir)/keepalived.service.d/tandem.conf $(unitdir)/corosync.service.d/tandem.conf
 	rm -rf $(docdir)

@@ -28,6 +28,8 @@
  *   HOLD     name = node ("" = this one), flag ON: let go of the addresses now;
  *            generation = for at most so many ms. Without FORCE it is refused (LATER)
  *            when the peer could not take over.
+ *   EVENT    name = what happened, bytes = a line of text: to those who asked for
+ *            events, on this node. Not answered.
  *   BEAT     from kind "vpnd": it is well. flag SICK: it is not. Not answered.
  *
  * Pushed:
@@ -36,7 +38,7 @@
  *            the entries of a set that changed
  *   ROLE     after HELLO and at each change: flag ACTIVE, generation = epoch, name =
  *            this node, writer = the peer ("" = none), flag PEER_AWAY
- *   EVENT    bytes = one JSON object
+ *   EVENT    name = what happened, writer = kind of program, bytes = a line of text
  *
  * Object names are [a-z0-9_-] parts joined by '/'. What may be done with an object
  * follows from its name (cluster_class).

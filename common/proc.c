@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -58,6 +59,21 @@ proc_spawn(pid_t *pid, char *const argv[], const int *fds, size_t n_fds)
 	for (size_t i = 0; i < n; i++)
 		close(high[i]);
 	return rc;
+}
+
+bool
+proc_user(enum proc_user who, uid_t *uid, gid_t *gid)
+{
+	static const char *const name[PROC_USERS] = {
+		[PROC_KEYS] = "tandem-keys",       [PROC_AUTH] = "tandem-auth",
+		[PROC_SESSION] = "tandem-session", [PROC_WORKER] = "tandem-worker",
+		[PROC_ACME] = "tandem-acme",       [PROC_DDNS] = "tandem-ddns",
+	};
+	const struct passwd *pw = getpwnam(name[who]);
+
+	*uid = pw != NULL ? pw->pw_uid : PROC_UID_FIRST + who;
+	*gid = pw != NULL ? pw->pw_gid : PROC_UID_FIRST + who;
+	return pw != NULL;
 }
 
 int

@@ -15,6 +15,21 @@
  * dies with its parent (PR_SET_PDEATHSIG) and has default signals. */
 int proc_spawn(pid_t *pid, char *const argv[], const int *fds, size_t n_fds);
 
+/* The users that processes become; without them (no package was installed) fixed
+ * numbers, in this order. */
+enum proc_user {
+	PROC_KEYS,
+	PROC_AUTH,
+	PROC_SESSION,
+	PROC_WORKER,
+	PROC_ACME,
+	PROC_DDNS,
+	PROC_USERS
+};
+enum { PROC_UID_FIRST = 61701 };
+/* false: there is no such user, and the number is the fixed one. */
+bool proc_user(enum proc_user who, uid_t *uid, gid_t *gid);
+
 /* chroot to root ("" = stay), become uid:gid without supplementary groups,
  * with no capability but, if asked, CAP_NET_RAW (a worker needs it to mark the
  * connections it closes on purpose), and no way to gain more. */

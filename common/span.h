@@ -38,6 +38,14 @@ span_eq(struct span a, struct span b)
 }
 
 static inline bool
+span_has_prefix(struct span a, const char *prefix)
+{
+	struct span p = span_str(prefix);
+
+	return a.n >= p.n && memcmp(a.p, p.p, p.n) == 0;
+}
+
+static inline bool
 span_is(struct span a, const char *s)
 {
 	return span_eq(a, span_str(s));

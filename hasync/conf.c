@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "common/pairkey.h"
+#include "common/proc.h"
 
 #include <confuse.h>
 #include <ctype.h>
@@ -113,6 +114,24 @@ take_link(struct conf *c, cfg_t *s, struct mistake *m)
 	return 0;
 }
 
+/* The programs of ours that are not root, each with what is its to write. */
+static void
+take_programs(struct conf *c)
+{
+	static const struct {
+		enum proc_user who;
+		const char *writes[4];
+	} all[] = { { PROC_ACME, { "cert/", "csr/", "acme/" } },
+		    { PROC_DDNS, { "ddns/" } } };
+	gid_t gid;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct control_user *u = &c->users[c->n_users++];
+		(void)proc_user(all[i].who, &u->uid, &gid);
+		memcpy(u->writes, all[i].writes, sizeof(u->writes));
+	}
+}
+
 static int
 take_uid(struct conf *c, const char *text, struct mistake *m)
 {
@@ -120,9 +139,10 @@ take_uid(struct conf *c, const char *text, struct mistake *m)
 	unsigned long v = strtoul(text, &end, 10);
 	struct passwd *pw = *end == '\0' ? NULL : getpwnam(text);
 
-	if (c->n_uids == CONF_UIDS_MAX || (*end != '\0' && pw == NULL))
+	if (c->n_users == CONF_USERS_MAX || (*end != '\0' && pw == NULL))
 		return wrong(m, "allow: no user %s", text);
-	c->uids[c->n_uids++] = pw != NULL ? pw->pw_uid : (uid_t)v;
+	c->users[c->n_users++] =
+		(struct control_user){ pw != NULL ? pw->pw_uid : (uid_t)v, { "" } };
 	return 0;
 }
 
@@ -162,7 +182,10 @@ take(struct conf *c, cfg_t *cfg, struct mistake *m)
 	    ((rc = take_pair_id(c, cfg_getstr(cfg, "pair_id"), m)) < 0 ||
 	     (rc = take_key(c, cfg_getstr(cfg, "pair_key"), m)) < 0))
 		return rc;
+	if (copy(c->key_file, sizeof(c->key_file), cfg_getstr(cfg, "pair_key")) < 0)
+		return wrong(m, "pair_key: too long");
 	c->watch_vpnd = cfg_getbool(cfg, "watch_vpnd");
+	take_programs(c);
 	for (unsigned i = 0; rc == 0 && i < cfg_size(cfg, "allow"); i++)
 		rc = take_uid(c, cfg_getnstr(cfg, "allow", i), m);
 	for (unsigned i = 0; rc == 0 && i < cfg_size(cfg, "link"); i++)

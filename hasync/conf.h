@@ -4,11 +4,12 @@
 #define HASYNC_CONF_H
 
 #include "common/ip.h"
+#include "hasync/control.h"
 #include "hasync/pair.h"
 
 #include <sys/types.h>
 
-enum { CONF_LINKS_MAX = 8, CONF_ADDRS_MAX = 8, CONF_UIDS_MAX = 16, CONF_PATH = 256 };
+enum { CONF_LINKS_MAX = 8, CONF_ADDRS_MAX = 8, CONF_USERS_MAX = 16, CONF_PATH = 256 };
 
 struct conf_address {
 	struct ip_addr ip;
@@ -32,8 +33,9 @@ struct conf {
 	uint64_t keepalived_grace_ms;
 	struct conf_link links[CONF_LINKS_MAX];
 	size_t n_links;
-	uid_t uids[CONF_UIDS_MAX];
-	size_t n_uids;
+	struct control_user users[CONF_USERS_MAX];
+	size_t n_users;
+	char key_file[CONF_PATH];
 };
 
 /* A missing file is a node of its own. E_INVAL: `why` (n bytes) has the first mistake,

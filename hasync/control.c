@@ -14,12 +14,17 @@ enum {
 	ENTRIES_CHUNK = 128 * 1024,
 	INFO_MAX = 16384,
 	LIST_MAX = 1024 * 1024,
+	KIND_MAX = 15,
+	EVENT_NAME_MAX = 40,
+	EVENT_TEXT_MAX = 512,
 };
 
 struct client {
 	uv_pipe_t pipe;
 	struct control *control;
 	bool is_known, is_vpnd, wants_events, is_closing;
+	char kind[KIND_MAX + 1];
+	const struct control_user *user; /* NULL: root */
 	size_t n_watches;
 	char watches[CONTROL_WATCHES_MAX][CLUSTER_NAME_MAX + 1];
 	uint8_t *buf;
@@ -42,8 +47,8 @@ struct control {
 	struct pair *pair;
 	const struct control_handlers *h;
 	void *arg;
-	uid_t uids[CONTROL_CLIENTS_MAX];
-	size_t n_uids;
+	struct control_user users[CONTROL_CLIENTS_MAX];
+	size_t n_users;
 	struct client *clients[CONTROL_CLIENTS_MAX];
 	struct ticket *tickets;
 	uint64_t last_ticket;
@@ -220,6 +225,28 @@ send_role(struct client *c)
 }
 
 static void
+text_of(char *to, size_t cap, struct span s)
+{
+	size_t n = s.n < cap - 1 ? s.n : cap - 1;
+
+	/* Into logs and JSON: control characters have no business there. */
+	for (size_t i = 0; i < n; i++)
+		to[i] = s.p[i] < 0x20 || s.p[i] == 0x7f ? '?' : (char)s.p[i];
+	to[n] = '\0';
+}
+
+static bool
+may_write(const struct client *c, struct span name)
+{
+	if (c->user == NULL)
+		return true;
+	for (const char *const *w = c->user->writes; *w != NULL; w++)
+		if (span_has_prefix(name, *w))
+			return true;
+	return false;
+}
+
+static void
 do_hello(struct client *c, const struct cluster_msg *m)
 {
 	struct control *k = c->control;
@@ -230,7 +257,8 @@ do_hello(struct client *c, const struct cluster_msg *m)
 	}
 	c->is_known = true;
 	c->wants_events = m->flags & CLUSTER_EVENTS;
-	c->is_vpnd = span_is(m->name, "vpnd");
+	c->is_vpnd = c->user == NULL && span_is(m->name, "vpnd");
+	text_of(c->kind, sizeof(c->kind), m->name);
 	answer_status(c, m->id, CLUSTER_OK);
 	send_role(c);
 	if (c->is_vpnd)
@@ -297,6 +325,10 @@ static void
 do_put(struct client *c, const struct cluster_msg *m)
 {
 	struct control *k = c->control;
+	if (!may_write(c, m->name)) {
+		answer_status(c, m->id, CLUSTER_INVALID);
+		return;
+	}
 	uint64_t ticket = ticket_new(c, m->id);
 
 	if (ticket == 0)
@@ -369,6 +401,16 @@ do_info(struct client *c, const struct cluster_msg *m)
 }
 
 static void
+do_event(struct client *c, const struct cluster_msg *m)
+{
+	char event[EVENT_NAME_MAX + 1], text[EVENT_TEXT_MAX + 1];
+
+	text_of(event, sizeof(event), m->name);
+	text_of(text, sizeof(text), m->bytes);
+	c->control->h->on_event(c->control->arg, c->kind, event, text);
+}
+
+static void
 do_request(struct client *c, const struct cluster_msg *m)
 {
 	struct control *k = c->control;
@@ -380,13 +422,19 @@ do_request(struct client *c, const struct cluster_msg *m)
 	case CLUSTER_LIST: do_list(c, m); break;
 	case CLUSTER_WATCH: do_watch(c, m); break;
 	case CLUSTER_OWN_PUT:
-		answer_status(c, m->id, pair_own_put(k->pair, m->name, m->bytes));
+		answer_status(c, m->id,
+			      may_write(c, m->name)
+				      ? pair_own_put(k->pair, m->name, m->bytes)
+				      : CLUSTER_INVALID);
 		break;
 	case CLUSTER_INFO: do_info(c, m); break;
 	case CLUSTER_HOLD:
 		answer_status(c, m->id,
-			      k->h->hold(k->arg, m->name, m->generation, m->flags));
+			      c->user != NULL ? CLUSTER_INVALID
+					      : k->h->hold(k->arg, m->name,
+							   m->generation, m->flags));
 		break;
+	case CLUSTER_EVENT: do_event(c, m); break;
 	case CLUSTER_BEAT:
 		if (c->is_vpnd)
 			k->h->on_vpnd(k->arg, true, m->flags & CLUSTER_SICK);
@@ -453,20 +501,22 @@ on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 	}
 }
 
+/* *user: NULL for root. */
 static bool
-is_allowed(const struct control *k, uv_pipe_t *pipe)
+is_allowed(const struct control *k, uv_pipe_t *pipe, const struct control_user **user)
 {
 	struct ucred cred;
 	socklen_t n = sizeof(cred);
 	int fd;
 
+	*user = NULL;
 	if (uv_fileno((uv_handle_t *)pipe, &fd) < 0 ||
 	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0)
 		return false;
-	for (size_t i = 0; i < k->n_uids; i++)
-		if (k->uids[i] == cred.uid)
-			return true;
-	return cred.uid == 0;
+	for (size_t i = 0; cred.uid != 0 && i < k->n_users; i++)
+		if (k->users[i].uid == cred.uid)
+			*user = &k->users[i];
+	return cred.uid == 0 || *user != NULL;
 }
 
 static void
@@ -489,7 +539,7 @@ on_connection(uv_stream_t *server, int status)
 	}
 	while (i < CONTROL_CLIENTS_MAX && k->clients[i] != NULL)
 		i++;
-	if (i == CONTROL_CLIENTS_MAX || !is_allowed(k, &c->pipe)) {
+	if (i == CONTROL_CLIENTS_MAX || !is_allowed(k, &c->pipe, &c->user)) {
 		log_limited(LOG_L_WARN, 0, "connection refused: %s",
 			    i == CONTROL_CLIENTS_MAX ? "too many"
 						     : "not for this user");
@@ -511,9 +561,12 @@ control_role(struct control *k)
 }
 
 void
-control_event(struct control *k, struct span json)
+control_event(struct control *k, const char *kind, const char *event, const char *text)
 {
-	struct cluster_msg m = { .type = CLUSTER_EVENT, .bytes = json };
+	struct cluster_msg m = { .type = CLUSTER_EVENT,
+				 .name = span_str(event),
+				 .writer = span_str(kind),
+				 .bytes = span_str(text) };
 
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		if (k->clients[i] != NULL && k->clients[i]->wants_events)
@@ -527,8 +580,9 @@ control_set_pair(struct control *k, struct pair *p)
 }
 
 int
-control_open(struct control **out, uv_loop_t *loop, const char *path, const uid_t *uids,
-	     size_t n_uids, const struct pair_config *c, struct store *s,
+control_open(struct control **out, uv_loop_t *loop, const char *path,
+	     const struct control_user *users, size_t n_users,
+	     const struct pair_config *c, struct store *s,
 	     const struct control_handlers *h, void *arg)
 {
 	struct control *k = calloc(1, sizeof(*k));
@@ -536,8 +590,8 @@ control_open(struct control **out, uv_loop_t *loop, const char *path, const uid_
 	if (k == NULL)
 		return E_NOMEM;
 	*k = (struct control){ .loop = loop, .c = c, .store = s, .h = h, .arg = arg };
-	for (k->n_uids = 0; k->n_uids < n_uids; k->n_uids++)
-		k->uids[k->n_uids] = uids[k->n_uids];
+	for (k->n_users = 0; k->n_users < n_users; k->n_users++)
+		k->users[k->n_users] = users[k->n_users];
 	uv_pipe_init(loop, &k->server, 0);
 	k->server.data = k;
 	unlink(path);

@@ -20,11 +20,22 @@ struct control_handlers {
 				    uint8_t flags);
 	/* vpnd's parent connected, beat (is_sick), or is gone. */
 	void (*on_vpnd)(void *arg, bool is_there, bool is_sick);
+	/* A program has something for the event stream. */
+	void (*on_event)(void *arg, const char *kind, const char *event,
+			 const char *text);
+};
+
+/* Who may connect besides root, and which objects it may write: prefixes, "" is
+ * every object; the list ends with NULL. */
+struct control_user {
+	uid_t uid;
+	const char *writes[4];
 };
 
 int control_open(struct control **out, uv_loop_t *loop, const char *path,
-		 const uid_t *uids, size_t n_uids, const struct pair_config *c,
-		 struct store *s, const struct control_handlers *h, void *arg);
+		 const struct control_user *users, size_t n_users,
+		 const struct pair_config *c, struct store *s,
+		 const struct control_handlers *h, void *arg);
 /* Two steps, since each needs the other. */
 void control_set_pair(struct control *, struct pair *p);
 /* Handles are closed by the loop; free after it has run dry. */
@@ -35,6 +46,7 @@ void control_free(struct control *);
 void control_changed(struct control *, const struct object *o, struct span delta);
 void control_result(struct control *, uint64_t ticket, const struct pair_result *r);
 void control_role(struct control *);
-void control_event(struct control *, struct span json);
+void control_event(struct control *, const char *kind, const char *event,
+		   const char *text);
 
 #endif

@@ -3,6 +3,7 @@
  * cpg, node and control together; each of them only knows what it is told. */
 #include "common/err.h"
 #include "common/log.h"
+#include "common/pairkey.h"
 #include "hasync/conf.h"
 #include "hasync/control.h"
 #include "hasync/cpg.h"
@@ -10,6 +11,7 @@
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,27 +85,20 @@ is_serious(const char *event)
 }
 
 static void
-tell_event(void *arg, const char *event, const char *detail)
+on_client_event(void *arg, const char *kind, const char *event, const char *text)
 {
 	struct hasync *h = arg;
-	uint8_t buf[1024];
-	struct wr w = wr_open(buf, sizeof(buf));
-	struct timespec ts;
-	struct tm tm;
-	char when[32];
 
+	if (h->control != NULL)
+		control_event(h->control, kind, event, text);
+}
+
+static void
+tell_event(void *arg, const char *event, const char *detail)
+{
 	log_line(is_serious(event) ? LOG_L_ERR : LOG_L_INFO, 0, "%s%s%s", event,
 		 *detail ? " " : "", detail);
-	clock_gettime(CLOCK_REALTIME, &ts);
-	gmtime_r(&ts.tv_sec, &tm);
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
-	wr_fmt(&w,
-	       "{\"time\":\"%s.%03ldZ\",\"event\":\"%s\",\"node\":\"%s\",\"detail\":",
-	       when, ts.tv_nsec / 1000000, event, h->conf.pair.node);
-	json_text(&w, detail);
-	wr_u8(&w, '}');
-	if (h->control != NULL && !wr_full(&w))
-		control_event(h->control, wr_span(&w));
+	on_client_event(arg, "hasync", event, detail);
 }
 
 static void
@@ -399,7 +394,7 @@ on_vpnd(void *arg, bool is_there, bool is_sick)
 }
 
 static const struct control_handlers control_handlers = { get_info, get_role, hold,
-							  on_vpnd };
+							  on_vpnd, on_client_event };
 
 /* ---- life ---- */
 
@@ -440,7 +435,7 @@ start(struct hasync *h, const char *state, const char *run)
 	    (rc = pair_new(&h->pair, &h->conf.pair, h->store, &pair_handlers, h)) < 0)
 		return rc;
 	snprintf(path, sizeof(path), "%s/" CLUSTER_SOCKET, run);
-	rc = control_open(&h->control, &h->loop, path, h->conf.uids, h->conf.n_uids,
+	rc = control_open(&h->control, &h->loop, path, h->conf.users, h->conf.n_users,
 			  &h->conf.pair, h->store, &control_handlers, h);
 	if (rc < 0)
 		return rc;
@@ -494,6 +489,24 @@ usage(FILE *to)
 	      to);
 }
 
+/* Alone, too, secrets in the store are sealed: the key is made at the first start, and
+ * is the pair's when there is a pair. */
+static void
+make_key(const struct conf *c)
+{
+	uint8_t key[PAIRKEY];
+	int rc;
+
+	if (c->pair.is_clustered || access(c->key_file, F_OK) == 0)
+		return;
+	if ((rc = pairkey_make(key)) < 0 || (rc = pairkey_save(c->key_file, key)) < 0)
+		log_warn(0, "%s: cannot make the key for secrets: %s", c->key_file,
+			 err_text(rc));
+	else
+		log_info(0, "%s: made, seals the secrets in the store", c->key_file);
+	OPENSSL_cleanse(key, sizeof(key));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -533,6 +546,7 @@ main(int argc, char **argv)
 		free(h);
 		return EXIT_OK;
 	}
+	make_key(&h->conf);
 	uv_loop_init(&h->loop);
 	int rc = start(h, state, run);
 	if (rc < 0) {

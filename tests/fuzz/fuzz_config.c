@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vpnd/config/config.h"
-#include "vpnd/config/diff.h"
-#include "vpnd/config/edit.h"
+#include "common/config/config.h"
+#include "common/config/diff.h"
+#include "common/config/edit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

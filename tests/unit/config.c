@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-#include "vpnd/config/config.h"
+#include "common/config/config.h"
 
 #include <arpa/inet.h>
 #include <sys/stat.h>
@@ -7,8 +7,8 @@
 
 #include "common/err.h"
 #include "tests/lib/tap.h"
-#include "vpnd/config/diff.h"
-#include "vpnd/config/schema.h"
+#include "common/config/diff.h"
+#include "common/config/schema.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "common/err.h"
 #include "tests/lib/tap.h"
-#include "vpnd/config/edit.h"
+#include "common/config/edit.h"
 
 static void
 one_setting_changes_and_the_rest_stays(void)

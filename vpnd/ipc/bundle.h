@@ -8,7 +8,7 @@
 #define VPND_IPC_BUNDLE_H
 
 #include "common/span.h"
-#include "vpnd/config/config.h"
+#include "common/config/config.h"
 
 struct bundle {
 	char *conf, *node; /* texts; NULL = no such file */

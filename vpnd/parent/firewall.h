@@ -10,7 +10,7 @@
 #ifndef VPND_PARENT_FIREWALL_H
 #define VPND_PARENT_FIREWALL_H
 
-#include "vpnd/config/config.h"
+#include "common/config/config.h"
 #include "vpnd/parent/tickle.h"
 
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* inspect.c -- questions about configuration that need no running daemon. */
 #include "common/err.h"
-#include "vpnd/config/diff.h"
-#include "vpnd/config/edit.h"
+#include "common/config/diff.h"
+#include "common/config/edit.h"
 #include "vpnd/parent/parent.h"
 
 #include <stdio.h>

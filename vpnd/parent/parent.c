@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "common/proc.h"
 #include "vpnd/ipc/counters.h"
 #include "vpnd/parent/firewall.h"
 #include "vpnd/parent/state.h"
@@ -27,7 +28,6 @@
 #include <unistd.h>
 
 enum {
-	UID_FIRST = 61701, /* ids of keys, auth, session, worker without users */
 	FILES_MAX = 65536, /* a worker's share of connections, and our dups */
 	PATH_BYTES = 512,
 	SOCKET_MODE = 0660,
@@ -123,22 +123,15 @@ worker_count(const struct config *c)
 }
 
 static void
-find_user(struct process *c, unsigned fallback, bool *is_missing)
-{
-	char name[32];
-
-	snprintf(name, sizeof(name), "tandem-%s", ipc_process_name[c->who]);
-	const struct passwd *pw = getpwnam(name);
-	c->uid = pw != NULL ? pw->pw_uid : fallback;
-	c->gid = pw != NULL ? pw->pw_gid : fallback;
-	if (pw == NULL)
-		*is_missing = true;
-}
-
-static void
 list_processes(struct parent *p)
 {
 	static const enum ipc_process one[] = { IPC_KEYS, IPC_AUTH, IPC_SESSION };
+	static const enum proc_user user[IPC_PROCESSES] = { [IPC_KEYS] = PROC_KEYS,
+							    [IPC_AUTH] = PROC_AUTH,
+							    [IPC_SESSION] =
+								    PROC_SESSION,
+							    [IPC_WORKER] =
+								    PROC_WORKER };
 	bool is_missing = false;
 
 	p->n_process = 3 + p->workers;
@@ -149,7 +142,7 @@ list_processes(struct parent *p)
 		c->index = i < 3 ? 0 : i - 3;
 		snprintf(c->name, sizeof(c->name), i < 3 ? "%s" : "%s%u",
 			 ipc_process_name[c->who], c->index);
-		find_user(c, UID_FIRST + (i < 3 ? i : 3), &is_missing);
+		is_missing |= !proc_user(user[c->who], &c->uid, &c->gid);
 		if (c->who == IPC_SESSION || c->who == IPC_AUTH)
 			snprintf(c->root, sizeof(c->root), "%s/%s", p->opt->state_dir,
 				 c->name);
@@ -161,7 +154,7 @@ list_processes(struct parent *p)
 			0,
 			"no users tandem-keys, -auth, -session, -worker: the processes "
 			"run as %d..%d",
-			UID_FIRST, UID_FIRST + 3);
+			PROC_UID_FIRST, PROC_UID_FIRST + 3);
 }
 
 /* A child's directory with what is in it. The uid changes when the package's
@@ -613,6 +606,7 @@ set_up(struct parent *p, char *why)
 	    (rc = make_network(p, why)) < 0 || (rc = make_control_socket(p, why)) < 0)
 		return rc;
 	p->generation = p->cert.generation = p->last_cert = 1;
+	setup_publish(p->setup, p->opt);
 	say_choices(p);
 	pairing_start(p);
 	return start_children(p, why);

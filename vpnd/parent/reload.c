@@ -197,6 +197,7 @@ swap(struct parent *p)
 	setup_free(p->setup);
 	p->setup = r->setup;
 	r->setup = NULL;
+	setup_publish(p->setup, p->opt);
 	close(p->config_fd);
 	p->config_fd = r->config_fd;
 	r->config_fd = -1;

@@ -11,7 +11,7 @@
 #define VPND_PARENT_ROUTE_H
 
 #include "common/ip.h"
-#include "vpnd/config/config.h"
+#include "common/config/config.h"
 
 struct mnl_socket;
 

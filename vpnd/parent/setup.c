@@ -3,6 +3,8 @@
 
 #include "common/err.h"
 #include "common/file.h"
+#include "common/config/running.h"
+#include "common/log.h"
 #include "vpnd/parent/route.h"
 
 #include <fcntl.h>
@@ -124,6 +126,18 @@ setup_resolve(struct setup *s, char *why)
 		memcpy(s->bundle.wan_ifname[i], w->ifname, IF_NAMESIZE);
 	}
 	return 0;
+}
+
+void
+setup_publish(const struct setup *s, const struct parent_options *o)
+{
+	int rc = running_write(o->state_dir, s->bundle.conf, s->bundle.node);
+
+	if (rc < 0)
+		log_err(0,
+			"%s/running: %s: certificates and names keep following the "
+			"configuration before",
+			o->state_dir, err_text(rc));
 }
 
 int

@@ -8,7 +8,7 @@
 #ifndef VPND_PARENT_SETUP_H
 #define VPND_PARENT_SETUP_H
 
-#include "vpnd/config/config.h"
+#include "common/config/config.h"
 #include "vpnd/ipc/bundle.h"
 #include "vpnd/parent/parent.h"
 
@@ -31,6 +31,8 @@ int setup_load_text(struct setup **out, const struct parent_options *o,
 int setup_resolve(struct setup *s, char *why);
 
 /* The configuration as a child gets it: a sealed memfd. */
+/* As the running configuration, for acmed and ddnsd; a failure is logged. */
+void setup_publish(const struct setup *s, const struct parent_options *o);
 int setup_memfd(const struct setup *s, int *fd);
 
 void setup_free(struct setup *s);

@@ -14,7 +14,7 @@
 #ifndef VPND_PARENT_SOCKETS_H
 #define VPND_PARENT_SOCKETS_H
 
-#include "vpnd/config/config.h"
+#include "common/config/config.h"
 
 struct listener {
 	uint32_t handle; /* its name in messages; never used twice */

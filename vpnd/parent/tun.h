@@ -9,7 +9,7 @@
 #ifndef VPND_PARENT_TUN_H
 #define VPND_PARENT_TUN_H
 
-#include "vpnd/config/config.h"
+#include "common/config/config.h"
 #include "vpnd/parent/route.h"
 
 enum { TUN_MTU = 1500, TUN_NAMES = 64 };

@@ -446,6 +446,9 @@ on_push(void *arg, const struct cluster_msg *m)
 
 	if (m->type == CLUSTER_CHANGED)
 		on_changed(p, m);
+	if (m->type == CLUSTER_EVENT)
+		events_foreign(p->host->control->events, m->name, m->writer, m->bytes,
+			       pair_now(p).wall_ms);
 	if (m->type == CLUSTER_ROLE && m->name.n > 0) {
 		struct ipc_role r = { .is_active = (m->flags & CLUSTER_ACTIVE) != 0,
 				      .is_peer_away =
@@ -475,7 +478,7 @@ on_up(void *arg)
 					      "endpoints/" };
 	struct pair *p = arg;
 
-	(void)pair_call(p, CLUSTER_HELLO, "session", 0, 0, NULL, NULL);
+	(void)pair_call(p, CLUSTER_HELLO, "session", 0, CLUSTER_EVENTS, NULL, NULL);
 	for (size_t i = 0; i < sizeof(prefix) / sizeof(prefix[0]); i++)
 		(void)pair_call(p, CLUSTER_WATCH, prefix[i], 0, 0, NULL, NULL);
 	(void)pair_call(p, CLUSTER_WATCH, "config", 0, 0, NULL, on_watched);

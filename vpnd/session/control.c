@@ -3,7 +3,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
-#include "vpnd/config/schema.h"
+#include "common/config/schema.h"
 #include "vpnd/session/clients.h"
 
 #include <openssl/crypto.h>

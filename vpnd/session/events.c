@@ -313,6 +313,22 @@ is_flood(struct events *ev, enum event_what what, uint64_t wall_ms)
 	return ++ev->in_second[what] > STRANGER_BURST;
 }
 
+static void
+add_line(struct events *ev, struct wr *w)
+{
+	if (wr_full(w))
+		return; /* no field is so long */
+	char *line = (char *)w->p;
+	size_t n = wr_span(w).n;
+	if (ev->size + n > ev->file_max || ev->to == NULL)
+		rotate(ev);
+	if (ev->to != NULL && fwrite(line, 1, n, ev->to) == n)
+		ev->size += n;
+	line[n - 1] = '\0';
+	if (ev->hook != NULL)
+		ev->hook(ev->arg, line, n - 1);
+}
+
 void
 events_add(struct events *ev, const struct event *e, uint64_t wall_ms)
 {
@@ -323,16 +339,30 @@ events_add(struct events *ev, const struct event *e, uint64_t wall_ms)
 
 	log_event(e);
 	put_event(&w, ev, e, wall_ms);
-	if (wr_full(&w))
-		return; /* no field is so long */
-	size_t n = wr_span(&w).n;
-	if (ev->size + n > ev->file_max || ev->to == NULL)
-		rotate(ev);
-	if (ev->to != NULL && fwrite(line, 1, n, ev->to) == n)
-		ev->size += n;
-	line[n - 1] = '\0';
-	if (ev->hook != NULL)
-		ev->hook(ev->arg, line, n - 1);
+	add_line(ev, &w);
+}
+
+void
+events_foreign(struct events *ev, struct span name, struct span program,
+	       struct span text, uint64_t wall_ms)
+{
+	char line[EVENTS_LINE_MAX * 2], event[64], from[16], words[600];
+	struct wr w = wr_open(line, sizeof(line));
+
+	snprintf(event, sizeof(event), "%.*s", (int)name.n, (const char *)name.p);
+	snprintf(from, sizeof(from), "%.*s", (int)program.n, (const char *)program.p);
+	snprintf(words, sizeof(words), "%.*s", (int)text.n, (const char *)text.p);
+	put_time(&w, wall_ms);
+	put_text(&w, "event", event);
+	/* Roles are "vrrp" to those tools, everything else is the service's. */
+	put_text(&w, "syslog", strcmp(from, "hasync") == 0 ? "vrrp" : general);
+	put_text(&w, "type", strcmp(from, "hasync") == 0 ? "HA" : "AnyConnect");
+	put_text(&w, "node", ev->node);
+	put_text(&w, "program", from);
+	put_text(&w, "text", words);
+	wr_str(&w, "}\n");
+	log_info(0, "%s event=%s text=%s", from, event, *words ? words : "-");
+	add_line(ev, &w);
 }
 
 void

@@ -55,6 +55,9 @@ void events_close(struct events *ev);
 void events_node(struct events *ev, const char *node);
 
 void events_add(struct events *ev, const struct event *e, uint64_t wall_ms);
+/* What another program of ours says: name, text, and who it is. */
+void events_foreign(struct events *ev, struct span name, struct span program,
+		    struct span text, uint64_t wall_ms);
 void events_flush(struct events *ev);
 
 bool events_match(const struct events_filter *f, const char *line);

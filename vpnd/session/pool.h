@@ -17,7 +17,7 @@
 #define VPND_SESSION_POOL_H
 
 #include "common/ip.h"
-#include "vpnd/config/config.h"
+#include "common/config/config.h"
 
 enum {
 	POOL_HOSTS_MAX = 1 << 20, /* of a larger subnet only so many are used */

@@ -25,7 +25,7 @@
 #ifndef VPND_SESSION_SESSION_H
 #define VPND_SESSION_SESSION_H
 
-#include "vpnd/config/config.h"
+#include "common/config/config.h"
 #include "vpnd/ipc/counters.h"
 #include "vpnd/session/events.h"
 #include "vpnd/session/lease.h"

@@ -15,7 +15,7 @@
 #define VPND_WORKER_CONNECT_H
 
 #include "common/http.h"
-#include "vpnd/config/config.h"
+#include "common/config/config.h"
 #include "vpnd/worker/xmlauth.h"
 
 enum {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-#include "vpnd/config/scan.h"
+#include "common/config/scan.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/err.h"
-#include "vpnd/config/report.h"
+#include "common/config/report.h"
 
 /* Room for one line number per option; scan_text asserts that it is enough. */
 enum { SEEN = 64 };

@@ -5,10 +5,10 @@
  * Only the place is found here; whether the new text is a good configuration is
  * for config_load to say.
  */
-#ifndef VPND_CONFIG_EDIT_H
-#define VPND_CONFIG_EDIT_H
+#ifndef COMMON_CONFIG_EDIT_H
+#define COMMON_CONFIG_EDIT_H
 
-#include "vpnd/config/schema.h"
+#include "common/config/schema.h"
 
 /* "addressing.dns" or "wan.wan2.service". */
 struct config_target {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-#include "vpnd/config/edit.h"
+#include "common/config/edit.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/err.h"
-#include "vpnd/config/scan.h"
+#include "common/config/scan.h"
 
 int
 config_target_parse(struct config_target *t, const char *path, char *why, size_t n)

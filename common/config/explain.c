@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vpnd/config/schema.h"
+#include "common/config/schema.h"
 
 /* What is as it is, because clients or the protocol want it so. */
 static const struct {

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "common/err.h"
-#include "vpnd/config/report.h"
+#include "common/config/report.h"
 
 /* Is there a regular file that we may read? The mode goes to *mode. */
 static bool

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* report.h -- adding findings to a config_report; for this folder only. */
-#ifndef VPND_CONFIG_REPORT_H
-#define VPND_CONFIG_REPORT_H
+#ifndef COMMON_CONFIG_REPORT_H
+#define COMMON_CONFIG_REPORT_H
 
-#include "vpnd/config/config.h"
+#include "common/config/config.h"
 
 enum { REPORT_MAX = 200 }; /* then one last line says that more was left out */
 

@@ -4,10 +4,10 @@
  * Driven by the schema, so no option can be forgotten. Secret options show as
  * "(secret)" and never as their value.
  */
-#ifndef VPND_CONFIG_DIFF_H
-#define VPND_CONFIG_DIFF_H
+#ifndef COMMON_CONFIG_DIFF_H
+#define COMMON_CONFIG_DIFF_H
 
-#include "vpnd/config/schema.h"
+#include "common/config/schema.h"
 
 /* One option that differs. path is "addressing.subnet" or "wan.wan2.nat"; texts
  * are as in the file, list values joined by ", "; was is NULL for a group or

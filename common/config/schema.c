@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-#include "vpnd/config/schema.h"
+#include "common/config/schema.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-#include "vpnd/config/report.h"
+#include "common/config/report.h"
 
 #include <stdarg.h>
 #include <stdio.h>

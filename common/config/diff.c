@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-#include "vpnd/config/diff.h"
+#include "common/config/diff.h"
 
 #include <stdio.h>
 #include <stdlib.h>

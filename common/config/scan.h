@@ -10,10 +10,10 @@
  *
  * Ownership: scan_text gives, scan_free ends.
  */
-#ifndef VPND_CONFIG_SCAN_H
-#define VPND_CONFIG_SCAN_H
+#ifndef COMMON_CONFIG_SCAN_H
+#define COMMON_CONFIG_SCAN_H
 
-#include "vpnd/config/schema.h"
+#include "common/config/schema.h"
 
 enum {
 	SCAN_TITLE = 64,

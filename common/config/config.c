@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-#include "vpnd/config/config.h"
+#include "common/config/config.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "common/err.h"
-#include "vpnd/config/report.h"
-#include "vpnd/config/scan.h"
-#include "vpnd/config/schema.h"
+#include "common/config/report.h"
+#include "common/config/scan.h"
+#include "common/config/schema.h"
 
 /* Room for the options of one section, the hidden one and the end mark. */
 enum { SECTION_OPTIONS = 32 };

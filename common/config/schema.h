@@ -8,10 +8,10 @@
  * A new option is a row in schema.c, a field in struct config, a line in the
  * sample and in the man page.
  */
-#ifndef VPND_CONFIG_SCHEMA_H
-#define VPND_CONFIG_SCHEMA_H
+#ifndef COMMON_CONFIG_SCHEMA_H
+#define COMMON_CONFIG_SCHEMA_H
 
-#include "vpnd/config/config.h"
+#include "common/config/config.h"
 
 enum config_file { CONFIG_FILE_MAIN, CONFIG_FILE_NODE }; /* tandem.conf, node.conf */
 

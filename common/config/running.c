@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+#include "common/config/running.h"
+
+#include "common/err.h"
+#include "common/file.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH = 512, SETTLE_MS = 50 };
+
+static const char *
+path_of(char buf[PATH], const char *state_dir, const char *name)
+{
+	snprintf(buf, PATH, "%s/running%s%s", state_dir, *name != '\0' ? "/" : "", name);
+	return buf;
+}
+
+/* Others than root read it; nothing secret is in a configuration. */
+static int
+make_folder(const char *state_dir)
+{
+	char path[PATH];
+
+	if (mkdir(path_of(path, state_dir, ""), 0755) < 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+static int
+write_one(const char *state_dir, const char *name, const char *text)
+{
+	char path[PATH];
+
+	path_of(path, state_dir, name);
+	if (text == NULL)
+		return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+	return file_replace(AT_FDCWD, path, span_str(text), 0644);
+}
+
+int
+running_write(const char *state_dir, const char *conf, const char *node)
+{
+	int rc = make_folder(state_dir);
+
+	if (rc == 0)
+		rc = write_one(state_dir, "node.conf", node);
+	/* Always there afterwards: it says that there is a running configuration. */
+	if (rc == 0)
+		rc = write_one(state_dir, "tandem.conf", conf != NULL ? conf : "");
+	return rc;
+}
+
+int
+running_read(struct config **out, const char *state_dir, const char *conf,
+	     const char *node, struct config_report *report)
+{
+	char ours[PATH], *text = NULL, *node_text = NULL;
+
+	*out = NULL;
+	int rc = config_read(path_of(ours, state_dir, "tandem.conf"), &text);
+	if (rc == 0 && text != NULL) {
+		char path[PATH];
+		rc = config_read(path_of(path, state_dir, "node.conf"), &node_text);
+	} else if (rc == 0) {
+		rc = config_read(conf, &text);
+		if (rc == 0)
+			rc = config_read(node, &node_text);
+	}
+	if (rc == 0)
+		rc = config_load(out, conf, text, node, node_text, report);
+	free(text);
+	free(node_text);
+	return rc;
+}
+
+static void
+on_settled(uv_timer_t *t)
+{
+	struct running_watch *w = t->data;
+
+	w->on_change(w->arg);
+}
+
+static void
+on_event(uv_fs_event_t *e, const char *name, int events, int status)
+{
+	struct running_watch *w = e->data;
+
+	if (name == NULL || strcmp(name, "tandem.conf") == 0)
+		uv_timer_start(&w->settle, on_settled, SETTLE_MS, 0);
+}
+
+int
+running_watch_start(struct running_watch *w, uv_loop_t *loop, const char *state_dir)
+{
+	char path[PATH];
+	int rc = make_folder(state_dir);
+
+	if (rc < 0)
+		return rc;
+	uv_timer_init(loop, &w->settle);
+	uv_fs_event_init(loop, &w->folder);
+	w->settle.data = w->folder.data = w;
+	return uv_fs_event_start(&w->folder, on_event, path_of(path, state_dir, ""), 0);
+}
+
+void
+running_watch_stop(struct running_watch *w)
+{
+	uv_close((uv_handle_t *)&w->folder, NULL);
+	uv_close((uv_handle_t *)&w->settle, NULL);
+}
