@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -261,6 +262,17 @@ check_server(struct load *l)
 			"server.key",
 			"a key needs its certificate: set server.certificate too, or "
 			"neither");
+	if (c->backup_hostname[0] && !c->hostname[0])
+		report_error(l->report, l->name,
+			     line_of(l, SECTION_SERVER, "backup_hostname", 0),
+			     "server.backup_hostname",
+			     "a second name needs a first: set server.hostname too");
+	else if (c->hostname[0] && strcasecmp(c->backup_hostname, c->hostname) == 0)
+		report_error(l->report, l->name,
+			     line_of(l, SECTION_SERVER, "backup_hostname", 0),
+			     "server.backup_hostname",
+			     "is the same name as server.hostname: give the second "
+			     "uplink one of its own, or none");
 	if (c->model[0]) {
 		if (limit_line)
 			report_error(

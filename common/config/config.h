@@ -88,7 +88,8 @@ struct config {
 	uint16_t port;
 	unsigned workers; /* 0: one per core */
 	enum tls_max tls_max;
-	char hostname[254];                        /* "" if not set */
+	char hostname[254];                        /* of the first wan, "" if not set */
+	char backup_hostname[254];                 /* of the second, "" if not set */
 	char certificate_file[256], key_file[256]; /* both or neither */
 	unsigned session_limit; /* effective: number or model, default 1500 */
 	char model[16];

@@ -836,6 +836,8 @@ const struct option config_options[] = {
   IN(tls_max), "Highest TLS version offered; the lowest is always 1.2." },
 { SECTION_SERVER, "hostname", &type_host, 0, 0, "", NULL, NULL, EFFECT_NEW, false,
   IN(hostname), "Name that clients dial." },
+{ SECTION_SERVER, "backup_hostname", &type_host, 0, 0, "", NULL, NULL, EFFECT_NEW, false,
+  IN(backup_hostname), "Name that clients dial over the second uplink." },
 { SECTION_SERVER, "certificate", &type_path, 0, 0, "", NULL, NULL, EFFECT_NEW, false,
   IN(certificate_file), "PEM file with the certificate and its chain; empty: self-signed." },
 { SECTION_SERVER, "key", &type_path, 0, 0, "", NULL, NULL, EFFECT_NEW, false,

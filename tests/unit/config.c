@@ -131,6 +131,10 @@ a_bad_text_is_refused_with_line_setting_and_rule(void)
 		  "no address" },
 		{ "server { hostname = a..b }", 1, "server.hostname", "DNS name" },
 		{ "server { hostname = \"-a\" }", 1, "server.hostname", "DNS name" },
+		{ "server { backup_hostname = a.test }", 1, "server.backup_hostname",
+		  "set server.hostname too" },
+		{ "server { hostname = a.test\n backup_hostname = A.test }", 2,
+		  "server.backup_hostname", "same name as server.hostname" },
 		{ "server { certificate = cert.pem key = /k }", 1, "server.certificate",
 		  "full path" },
 		{ "server { certificate = /c }", 1, "server.certificate", "neither" },
@@ -518,7 +522,8 @@ defaults_are_those_of_the_manual(void)
 
 static const char full[] =
 	"server { enabled = off port = 8443 workers = 4 tls_max = \"1.2\"\n"
-	" hostname = vpn.example.com certificate = /etc/c.pem key = '/etc/k.pem'\n"
+	" hostname = vpn.example.com backup_hostname = vpn2.example.com\n"
+	" certificate = /etc/c.pem key = '/etc/k.pem'\n"
 	" model = z4c user_sessions = 3 user_sessions_policy = device log_debug = yes "
 	"}\n"
 	"client_connection { banner = \"Gr\xc3\xbc\xc3\x9f Gott,\n\\\"you\\\" \\\\ $ { "
@@ -551,6 +556,7 @@ every_value_arrives(void)
 		return;
 	ok(!c->enabled && c->port == 8443 && c->workers == 4 && c->log_debug, "server");
 	is_int(c->tls_max, TLS_MAX_12, "tls_max");
+	is_str(c->backup_hostname, "vpn2.example.com", "the second name");
 	is_str(c->key_file, "/etc/k.pem", "key");
 	is_str(c->model, "Z4C", "model, as the table spells it");
 	is_int(c->session_limit, 100, "the model's limit");
