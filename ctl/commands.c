@@ -713,6 +713,10 @@ const struct command commands[] = {
 	{ "config rollback", "[GENERATION]", "the one before, or that one, again",
 	  pair_config_rollback },
 	{ "config hash", "", "what each node runs", pair_config_hash },
+	{ "secret set", "NAME [--key FILE]",
+	  "store a key or password that settings refer to by name", secret_set },
+	{ "secret list", "", "the names of all secrets", secret_list },
+	{ "secret remove", "NAME", "forget a secret", secret_remove },
 	{ "reload", "", "take the changed configuration, or refuse it", cmd_reload },
 	{ NULL, NULL, NULL, NULL },
 };

@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 enum { CTL_OK, CTL_REFUSED, CTL_USAGE, CTL_UNREACHED };
@@ -61,6 +62,20 @@ json_t *ctl_next(struct ctl *c);
 void ctl_close(struct ctl *c);
 
 __attribute__((format(printf, 1, 2))) void ctl_complain(const char *fmt, ...);
+
+/* Ask hasync, whose socket is beside vpnd's. An exit code; says itself when it is not
+ * reached. *buf is what the answer's spans point into: the caller frees it. */
+struct cluster_msg;
+int ctl_ask_hasync(const struct ctl *c, const struct cluster_msg *m,
+		   struct cluster_msg *answer, uint8_t **buf);
+
+/* One line from the terminal without echo; the caller wipes it. */
+bool ctl_ask_silently(int tty, const char *prompt, char *buf, size_t cap);
+
+/* secret.c: what settings refer to by name. */
+int secret_set(struct ctl *c, struct args *a);
+int secret_list(struct ctl *c, struct args *a);
+int secret_remove(struct ctl *c, struct args *a);
 
 /* user.c: the user commands; passwords are hashed here and never sent. */
 int user_add(struct ctl *c, struct args *a);

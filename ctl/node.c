@@ -510,9 +510,9 @@ node_join(struct ctl *c, struct args *w)
 /* ---- the running pair ---- */
 
 /* hasync's socket is beside vpnd's. */
-static int
-ask_hasync(const struct ctl *c, const struct cluster_msg *m, struct cluster_msg *answer,
-	   uint8_t **buf)
+int
+ctl_ask_hasync(const struct ctl *c, const struct cluster_msg *m,
+	       struct cluster_msg *answer, uint8_t **buf)
 {
 	char path[PATH_TEXT];
 	const char *slash = strrchr(c->socket, '/');
@@ -532,7 +532,8 @@ ask_json(const struct ctl *c, const struct cluster_msg *m)
 	uint8_t *buf = NULL;
 	json_t *o = NULL;
 
-	if (ask_hasync(c, m, &answer, &buf) == CTL_OK && answer.status == CLUSTER_OK)
+	if (ctl_ask_hasync(c, m, &answer, &buf) == CTL_OK &&
+	    answer.status == CLUSTER_OK)
 		o = json_loadb((const char *)answer.bytes.p, answer.bytes.n, 0, NULL);
 	free(buf);
 	return o;
@@ -699,7 +700,7 @@ move(struct ctl *c, const char *from, const char *to, bool force)
 		printf("%s is active already\n", to);
 		return CTL_OK;
 	}
-	int rc = ask_hasync(
+	int rc = ctl_ask_hasync(
 		c,
 		&(struct cluster_msg){
 			.type = CLUSTER_HOLD,

@@ -65,8 +65,8 @@ on_interrupt(int sig)
 {
 }
 
-static bool
-ask_silently(int tty, const char *prompt, char *buf, size_t cap)
+bool
+ctl_ask_silently(int tty, const char *prompt, char *buf, size_t cap)
 {
 	struct termios was, quiet;
 	struct sigaction stop = { .sa_handler = on_interrupt }, old;
@@ -97,8 +97,8 @@ ask_twice(char *buf, size_t cap)
 		ctl_complain("no terminal to ask on; use --password-stdin or --hash");
 		return false;
 	}
-	if (ask_silently(tty, "Password: ", buf, cap) && password_ok(buf) &&
-	    ask_silently(tty, "Again: ", again, sizeof(again))) {
+	if (ctl_ask_silently(tty, "Password: ", buf, cap) && password_ok(buf) &&
+	    ctl_ask_silently(tty, "Again: ", again, sizeof(again))) {
 		ok = strcmp(buf, again) == 0;
 		if (!ok)
 			ctl_complain("the two passwords differ");
