@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* files.c -- the checks that need the file system. */
 #include <errno.h>
-#include <expat.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 
 #include "common/err.h"
 #include "common/config/report.h"
+#include "common/profile.h"
 
 /* Is there a regular file that we may read? The mode goes to *mode. */
 static bool
@@ -36,46 +36,6 @@ is_readable(const char *path, const char *setting, mode_t *mode,
 	return true;
 }
 
-struct profile {
-	unsigned depth;
-	bool is_vpn, has_doctype;
-	bool has_local_lan, is_in_local_lan;
-};
-
-static void
-on_start(void *arg, const char *name, const char **attr)
-{
-	struct profile *p = arg;
-
-	/* The name space is not looked at: profile editors differ in it. */
-	if (p->depth++ == 0)
-		p->is_vpn = strcmp(name, "AnyConnectProfile") == 0;
-	p->is_in_local_lan = strcmp(name, "LocalLanAccess") == 0;
-}
-
-static void
-on_text(void *arg, const char *s, int n)
-{
-	struct profile *p = arg;
-
-	if (p->is_in_local_lan && n >= 4 && memmem(s, (size_t)n, "true", 4) != NULL)
-		p->has_local_lan = true;
-}
-
-static void
-on_end(void *arg, const char *name)
-{
-	((struct profile *)arg)->depth--;
-	((struct profile *)arg)->is_in_local_lan = false;
-}
-
-static void
-on_doctype(void *arg, const char *name, const char *sysid, const char *pubid,
-	   int internal)
-{
-	((struct profile *)arg)->has_doctype = true;
-}
-
 /* Exclude 0.0.0.0/32 is the server's half of local LAN access. */
 static bool
 wants_local_lan(const struct config *c)
@@ -92,50 +52,33 @@ static void
 check_profile(const struct config *c, struct config_report *report)
 {
 	const char *path = c->profile_file;
-	struct profile p = { 0 };
-	XML_Parser x;
+	struct profile_facts facts;
 	char *text;
 	int rc = config_read(path, &text);
-	const char *why = NULL;
 
 	if (rc < 0 || text == NULL) {
 		report_error(
 			report, path, 0, "client_connection.profile",
 			"cannot be used (%s): must be an XML file of at most %d bytes",
-			rc < 0 ? err_text(rc) : "gone", CONFIG_TEXT_MAX);
+			rc < 0 ? err_text(rc) : "gone", PROFILE_MAX);
 		return;
 	}
-	x = XML_ParserCreate(NULL);
-	if (x == NULL) {
-		free(text);
-		report_error(report, path, 0, "client_connection.profile",
-			     "out of memory");
-		return;
-	}
-	XML_SetUserData(x, &p);
-	XML_SetElementHandler(x, on_start, on_end);
-	XML_SetCharacterDataHandler(x, on_text);
-	XML_SetStartDoctypeDeclHandler(x, on_doctype);
-	if (XML_Parse(x, text, (int)strlen(text), 1) != XML_STATUS_OK)
-		why = XML_ErrorString(XML_GetErrorCode(x));
-	else if (p.has_doctype)
-		why = "it has a DOCTYPE";
-	else if (!p.is_vpn)
-		why = "its outermost element is another one";
-	if (why != NULL)
+	rc = profile_check(span_str(text), &facts);
+	free(text);
+	if (rc == E_INVAL)
 		report_error(
-			report, path, (unsigned)XML_GetCurrentLineNumber(x),
-			"client_connection.profile",
+			report, path, facts.line, "client_connection.profile",
 			"is no VPN profile (%s): must be XML with AnyConnectProfile "
 			"outermost; only VPN profiles are handed out",
-			why);
-	else if (wants_local_lan(c) && !p.has_local_lan)
+			facts.why);
+	else if (rc < 0)
+		report_error(report, path, 0, "client_connection.profile", "%s",
+			     err_text(rc));
+	else if (wants_local_lan(c) && !facts.local_lan)
 		report_warning(report, path, 0, "client_connection.profile",
 			       "addressing.destinations has 0.0.0.0/32, but this "
 			       "profile does not let clients reach their local "
 			       "network: give it LocalLanAccess true");
-	XML_ParserFree(x);
-	free(text);
 }
 
 int

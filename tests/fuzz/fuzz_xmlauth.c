@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* Login documents; whatever comes out of one must go into a form that is
  * well-formed again. */
-#include "vpnd/worker/profile.h"
+#include "common/profile.h"
 #include "vpnd/worker/xmlauth.h"
 
 #include <expat.h>
@@ -27,7 +27,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct wr w = wr_open(out, sizeof(out));
 	char group[64];
 
-	profile_check(span_of(data, size));
+	profile_check(span_of(data, size), NULL);
 	if (auth_doc_parse(&d, span_of(data, size)) < 0)
 		return 0;
 	if (d->group_access)

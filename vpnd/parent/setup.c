@@ -5,14 +5,13 @@
 #include "common/file.h"
 #include "common/config/running.h"
 #include "common/log.h"
+#include "common/profile.h"
 #include "vpnd/parent/route.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { PROFILE_MAX = 192 * 1024 }; /* fits the bundle beside both texts */
 
 bool
 wan_serves(const struct config_wan *w)
@@ -52,6 +51,10 @@ read_profile(struct setup *s, char *why)
 		return 0;
 	int rc = file_read(AT_FDCWD, path, PROFILE_MAX, &s->bundle.profile,
 			   &s->bundle.profile_n);
+	/* Again, for these bytes: what was checked before is another reading. */
+	if (rc == 0)
+		rc = profile_check(span_of(s->bundle.profile, s->bundle.profile_n),
+				   NULL);
 	if (rc < 0)
 		snprintf(why, WHY_MAX, "%s: %s", path, err_text(rc));
 	return rc;

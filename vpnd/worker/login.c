@@ -9,7 +9,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
-#include "vpnd/worker/profile.h"
+#include "common/profile.h"
 #include "vpnd/worker/routes.h"
 
 #include <netinet/in.h>

@@ -6,8 +6,8 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/proc.h"
+#include "common/profile.h"
 #include "vpnd/ipc/child.h"
-#include "vpnd/worker/profile.h"
 #include "vpnd/worker/split.h"
 
 #include <openssl/rand.h>
@@ -90,11 +90,23 @@ on_tun(uv_poll_t *p, int status, int events)
 
 /* -- from the parent -- */
 
+static const char *
+host_port(const struct config *cfg, const char *name, char *buf, size_t n)
+{
+	if (name[0] == '\0')
+		buf[0] = '\0';
+	else if (cfg->port == 443)
+		snprintf(buf, n, "%s", name);
+	else
+		snprintf(buf, n, "%s:%u", name, cfg->port);
+	return buf;
+}
+
 static void
 make_profile(struct worker *w)
 {
 	const struct config *cfg = w->cfg;
-	char host[280];
+	char host[280], backup[280];
 
 	free(w->profile);
 	w->profile = NULL;
@@ -106,11 +118,13 @@ make_profile(struct worker *w)
 		memcpy(w->profile, w->bundle.profile, w->bundle.profile_n);
 		w->profile_n = w->bundle.profile_n;
 	} else if (cfg->hostname[0] != '\0') {
-		snprintf(host, sizeof(host), cfg->port == 443 ? "%s" : "%s:%u",
-			 cfg->hostname, cfg->port);
-		struct profile p = { .alias = cfg->profile_alias,
-				     .hostname = host,
-				     .local_lan = cfg->local_lan_access };
+		struct profile p = {
+			.alias = cfg->profile_alias,
+			.hostname = host_port(cfg, cfg->hostname, host, sizeof(host)),
+			.backup = host_port(cfg, cfg->backup_hostname, backup,
+					    sizeof(backup)),
+			.local_lan = cfg->local_lan_access,
+		};
 		struct wr wr = wr_open(w->text, RECV_BYTES);
 		profile_write(&wr, &p);
 		if (wr_full(&wr) || (w->profile = malloc(wr.n)) == NULL)

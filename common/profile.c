@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-#include "vpnd/worker/profile.h"
+#include "common/profile.h"
 
 #include "common/b64.h"
 #include "common/err.h"
@@ -43,6 +43,12 @@ profile_write(struct wr *w, const struct profile *p)
 	element(w, "HostAddress", p->hostname);
 	if (p->group && p->group[0])
 		element(w, "UserGroup", p->group);
+	/* Here and not among the settings above: this list is the entry's own. */
+	if (p->backup && p->backup[0]) {
+		wr_str(w, "<BackupServerList>\n");
+		element(w, "HostAddress", p->backup);
+		wr_str(w, "</BackupServerList>\n");
+	}
 	wr_str(w,
 	       "<PrimaryProtocol>SSL</PrimaryProtocol>\n</HostEntry>\n</ServerList>\n"
 	       "</AnyConnectProfile>\n");
@@ -50,54 +56,85 @@ profile_write(struct wr *w, const struct profile *p)
 
 struct check {
 	XML_Parser parser;
+	struct profile_facts *facts;
 	unsigned depth;
-	bool is_vpn;
+	bool is_vpn, is_in_local_lan;
 };
 
 static void
+give_up(struct check *c, const char *why)
+{
+	if (c->facts->why == NULL)
+		c->facts->why = why;
+	XML_StopParser(c->parser, XML_FALSE);
+}
+
+/* Entities could make megabytes of it in the client. */
+static void
 on_doctype(void *arg, const char *name, const char *sysid, const char *pubid, int has)
 {
-	struct check *c = arg;
-	c->is_vpn = false;
-	XML_StopParser(c->parser, XML_FALSE);
+	give_up(arg, "it has a DOCTYPE");
 }
 
 static void
 on_start(void *arg, const char *name, const char **atts)
 {
 	struct check *c = arg;
-	const char *colon = strchr(name, ':');
+	const char *colon = strchr(name, ':'), *local = colon ? colon + 1 : name;
 
 	if (c->depth == 0)
-		c->is_vpn = strcmp(colon ? colon + 1 : name, "AnyConnectProfile") == 0;
-	if (++c->depth > DEPTH_MAX || !c->is_vpn)
-		XML_StopParser(c->parser, XML_FALSE);
+		c->is_vpn = strcmp(local, "AnyConnectProfile") == 0;
+	c->is_in_local_lan = strcmp(local, "LocalLanAccess") == 0;
+	if (!c->is_vpn)
+		give_up(c, "its outermost element is another one");
+	else if (++c->depth > DEPTH_MAX)
+		give_up(c, "its elements are nested too deep");
+}
+
+static void
+on_text(void *arg, const char *s, int n)
+{
+	struct check *c = arg;
+
+	if (c->is_in_local_lan && n >= 4 && memmem(s, (size_t)n, "true", 4) != NULL)
+		c->facts->local_lan = true;
 }
 
 static void
 on_end(void *arg, const char *name)
 {
 	struct check *c = arg;
+
 	c->depth--;
+	c->is_in_local_lan = false;
 }
 
 int
-profile_check(struct span file)
+profile_check(struct span file, struct profile_facts *facts)
 {
-	struct check c = { 0 };
+	struct profile_facts unwanted;
+	struct check c = { .facts = facts != NULL ? facts : &unwanted };
 
-	if (file.n == 0 || file.n > PROFILE_MAX)
+	*c.facts = (struct profile_facts){ 0 };
+	if (file.n == 0 || file.n > PROFILE_MAX) {
+		c.facts->why = file.n == 0 ? "it is empty" : "it is above 192 KiB";
 		return E_INVAL;
+	}
 	c.parser = XML_ParserCreate(NULL);
 	if (c.parser == NULL)
 		return E_NOMEM;
 	XML_SetUserData(c.parser, &c);
 	XML_SetElementHandler(c.parser, on_start, on_end);
+	XML_SetCharacterDataHandler(c.parser, on_text);
 	XML_SetStartDoctypeDeclHandler(c.parser, on_doctype);
-	enum XML_Status st =
-		XML_Parse(c.parser, (const char *)file.p, (int)file.n, XML_TRUE);
+	if (XML_Parse(c.parser, (const char *)file.p, (int)file.n, XML_TRUE) !=
+	    XML_STATUS_OK) {
+		c.facts->line = (unsigned)XML_GetCurrentLineNumber(c.parser);
+		if (c.facts->why == NULL)
+			c.facts->why = XML_ErrorString(XML_GetErrorCode(c.parser));
+	}
 	XML_ParserFree(c.parser);
-	return st == XML_STATUS_OK && c.is_vpn ? 0 : E_INVAL;
+	return c.facts->why == NULL ? 0 : E_INVAL;
 }
 
 void

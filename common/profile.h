@@ -7,28 +7,37 @@
  *
  * Errors: 0, E_INVAL (not a VPN profile), E_NOMEM. Writers: wr_full().
  */
-#ifndef VPND_WORKER_PROFILE_H
-#define VPND_WORKER_PROFILE_H
+#ifndef COMMON_PROFILE_H
+#define COMMON_PROFILE_H
 
 #include "common/span.h"
 #include "common/wr.h"
 
 enum {
-	PROFILE_MAX = 256 * 1024, /* bytes of a profile file */
+	PROFILE_MAX = 192 * 1024, /* bytes of a profile file */
 	PROFILE_SHA1_HEX = 41,    /* with its NUL */
 };
 
 struct profile {
 	const char *alias;    /* what the user sees; NULL or "": the host name */
 	const char *hostname; /* with ":port" when it is not 443 */
+	const char *backup;   /* the same of the second uplink; NULL or "": none */
 	const char *group;    /* appended as a path; NULL or "": none */
 	bool local_lan;       /* the user may reach the local network */
 };
 
 void profile_write(struct wr *w, const struct profile *p);
 
-/* Well-formed, no DTD, and its root is AnyConnectProfile. */
-int profile_check(struct span file);
+/* What a check found. */
+struct profile_facts {
+	const char *why; /* it is none, in words to follow "is no VPN profile" */
+	unsigned line;   /* where that was seen; 0: at no line */
+	bool local_lan;  /* LocalLanAccess is true somewhere in it */
+};
+
+/* Well-formed, no DTD, not too big, and its root is AnyConnectProfile, in any name
+ * space: profile editors differ in it. facts may be NULL. */
+int profile_check(struct span file, struct profile_facts *facts);
 
 /* Upper-case hex SHA-1 of bytes, with NUL: of a profile as served, of a
  * certificate's DER. SHA-1 is the protocol's name for a file, not a safeguard. */
