@@ -497,6 +497,12 @@ config_free(struct config *c)
 	free(c);
 }
 
+bool
+config_names_dynamic(const struct config *c)
+{
+	return c->hostname[0] != '\0' && c->backup_hostname[0] != '\0';
+}
+
 int
 config_read(const char *path, char **text)
 {

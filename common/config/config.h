@@ -159,6 +159,11 @@ int config_load(struct config **out, const char *name, const char *text,
 void config_free(struct config *c);
 void config_report_free(struct config_report *r);
 
+/* May a name of ours come to mean another address while clients are connected?
+ * They are then told to look it up again when they come back. Not for the fun of it:
+ * a client whose DNS is inside the tunnel waits for answers before it dials. */
+bool config_names_dynamic(const struct config *c);
+
 /* Read a whole file, bounded by CONFIG_TEXT_MAX. *text is NULL with rc 0 when
  * it does not exist. The caller frees. */
 int config_read(const char *path, char **text);

@@ -49,3 +49,13 @@ token=$(grep -o '<session-token>[^<]*' <<< "$answer" | sed 's/.*>//')
 p=$(https "$uri" -H "Cookie: webvpn=$token")
 like "R32 it has the alias" "$p" '<HostName>Main &amp; only</HostName>'
 like "R32 and the name" "$p" '<HostAddress>vpn\.example\.com</HostAddress>'
+unlike "R31 one name: no backup" "$p" 'BackupServerList'
+ok "R31 with a second name" vpnd_reload 'server { hostname = "vpn.example.com" backup_hostname = "vpn2.example.com" }
+client_connection { profile_alias = "Main & only" }'
+token=$(raw_login alice secret-a -i | grep -o '<session-token>[^<]*' | sed 's/.*>//')
+p=$(https "$uri" -H "Cookie: webvpn=$token" | tr -d '\n')
+like "R31 WAN1's name is the address, WAN2's its backup" "$p" '<HostEntry><HostName>Main &amp; only</HostName><HostAddress>vpn\.example\.com</HostAddress><BackupServerList><HostAddress>vpn2\.example\.com</HostAddress></BackupServerList><PrimaryProtocol>'
+printf '%s' "$p" > $LAB/made.xml
+ok "R31 it is one document" python3 -c "import xml.dom.minidom,sys; xml.dom.minidom.parse('$LAB/made.xml')"
+# openconnect reads such files, too: it dials the address behind the alias.
+like "R32 a client finds the gateway by its alias" "$(in_client timeout 10 openconnect --xmlconfig $LAB/made.xml --resolve vpn.example.com:192.0.2.10 --non-inter 'Main & only' -v < /dev/null 2>&1)" 'Connected to 192\.0\.2\.10:443|POST https://vpn\.example\.com'

@@ -88,9 +88,14 @@ is "R123 it is first in the answer, and once" "$(sed -n 's/.*X-CSTP-Split-Exclud
 like "R123 the client has it" "$(client_env CISCO_SPLIT_EXC_0_ADDR) $(client_env CISCO_SPLIT_EXC_1_ADDR)" '(^| )0\.0\.0\.0'
 client_down
 
-ok "R34 with a host name" vpnd_reload "server { workers = 2 hostname = \"vpn.example.com\" }"
+ok "R34 with a name that stays" vpnd_reload "server { workers = 2 hostname = \"vpn.example.com\" }"
 ok "R34 connects" client_up alice
-is "R34 the client resolves it again when it comes back" "$(header X-CSTP-DynDNS)" true
+is "R34 nothing to resolve again" "$(header X-CSTP-DynDNS)" ""
+is "R34 and nothing excluded" "$(header X-CSTP-Split-Exclude)$(header X-CSTP-Split-Exclude-IP6)" ""
+client_down
+ok "R34 with names that may move" vpnd_reload "server { workers = 2 hostname = \"vpn.example.com\" backup_hostname = \"vpn2.example.com\" }"
+ok "R34 connects" client_up alice
+is "R34 the client resolves its name again when it comes back" "$(header X-CSTP-DynDNS)" true
 client_down
 echo '<AnyConnectProfile><ServerList/></AnyConnectProfile>' > $LAB/p.xml; chmod 755 $LAB; chmod 644 $LAB/p.xml
 ok "R107 a profile" vpnd_reload "server { workers = 2 } client_connection { banner = \"Hello\" profile = \"$LAB/p.xml\" }"

@@ -327,6 +327,11 @@ routes_follow_the_mode(void)
 
 	a.routing = ROUTING_INCLUDE;
 	answer(&a);
+	ok(has("X-CSTP-Split-Exclude: 192.0.2.7/255.255.255.255") &&
+		   !strstr(out, "0.0.0.0/255"),
+	   "include: a gateway, if the caller wants it");
+	a.n_gateway = 0;
+	answer(&a);
 	ok(has("X-CSTP-Split-Include: 10.88.0.0/255.255.0.0") &&
 		   has("X-CSTP-Split-Include-IP6: fd88::/64") &&
 		   !strstr(out, "Exclude") && !strstr(out, "2000::"),

@@ -61,6 +61,11 @@ bundle_make(const struct bundle *b, int *fd)
 	put_part(&w, b->node, b->node ? strlen(b->node) : 0);
 	put_part(&w, b->profile, b->profile_n);
 	wr_bytes(&w, b->wan_ifname, sizeof(b->wan_ifname));
+	wr_u8(&w, (uint8_t)b->n_gateway);
+	for (unsigned i = 0; i < b->n_gateway; i++) {
+		wr_u8(&w, b->gateway[i].family);
+		wr_bytes(&w, b->gateway[i].b, sizeof(b->gateway[i].b));
+	}
 	if (wr_full(&w)) {
 		free(buf);
 		return E_LIMIT;
@@ -107,6 +112,15 @@ bundle_read(int fd, struct bundle *b)
 	if (rc == 0)
 		rc = get_part(&r, &b->profile, &b->profile_n);
 	rd_copy(&r, b->wan_ifname, sizeof(b->wan_ifname));
+	b->n_gateway = rd_u8(&r);
+	if (b->n_gateway > BUNDLE_GATEWAYS) {
+		b->n_gateway = 0;
+		rc = E_PROTO;
+	}
+	for (unsigned i = 0; i < b->n_gateway; i++) {
+		b->gateway[i].family = rd_u8(&r);
+		rd_copy(&r, b->gateway[i].b, sizeof(b->gateway[i].b));
+	}
 	if (rc == 0 && (rd_short(&r) || rd_left(&r) != 0))
 		rc = E_PROTO;
 	munmap(map, (size_t)st.st_size);

@@ -7,14 +7,19 @@
 #ifndef VPND_IPC_BUNDLE_H
 #define VPND_IPC_BUNDLE_H
 
+#include "common/ip.h"
 #include "common/span.h"
 #include "common/config/config.h"
+
+enum { BUNDLE_GATEWAYS = 16 };
 
 struct bundle {
 	char *conf, *node; /* texts; NULL = no such file */
 	uint8_t *profile;  /* VPN profile to push; NULL = none */
 	size_t profile_n;
 	char wan_ifname[CONFIG_WANS][IF_NAMESIZE]; /* as resolved by the parent */
+	struct ip_addr gateway[BUNDLE_GATEWAYS];   /* what clients dial; port 0 */
+	unsigned n_gateway;
 };
 
 /* A new memfd, sealed against change. -errno on failure. */

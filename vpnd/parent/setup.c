@@ -6,6 +6,7 @@
 #include "common/config/running.h"
 #include "common/log.h"
 #include "common/profile.h"
+#include "common/wan.h"
 #include "vpnd/parent/route.h"
 
 #include <fcntl.h>
@@ -109,6 +110,21 @@ free_setup:
 	return rc;
 }
 
+/* As they are now: an address that comes later is known after the next reload. */
+static void
+find_gateways(struct setup *s)
+{
+	struct bundle *b = &s->bundle;
+
+	b->n_gateway = 0;
+	for (unsigned i = 0; i < s->config->n_wan; i++) {
+		const struct config_wan *w = &s->config->wan[i];
+		if (wan_serves(w) && b->n_gateway + WAN_ADDRS <= BUNDLE_GATEWAYS)
+			b->n_gateway += wan_addresses(s->config, w->ifname,
+						      b->gateway + b->n_gateway);
+	}
+}
+
 int
 setup_resolve(struct setup *s, char *why)
 {
@@ -128,6 +144,7 @@ setup_resolve(struct setup *s, char *why)
 		}
 		memcpy(s->bundle.wan_ifname[i], w->ifname, IF_NAMESIZE);
 	}
+	find_gateways(s);
 	return 0;
 }
 

@@ -27,12 +27,12 @@ int setup_load(struct setup **out, const struct parent_options *o,
 int setup_load_text(struct setup **out, const struct parent_options *o,
 		    const char *text, struct config_report *report, char *why);
 
-/* Find the interface of each uplink that names none. */
+/* Find the interface of each uplink that names none, and what clients dial there. */
 int setup_resolve(struct setup *s, char *why);
 
-/* The configuration as a child gets it: a sealed memfd. */
 /* As the running configuration, for acmed and ddnsd; a failure is logged. */
 void setup_publish(const struct setup *s, const struct parent_options *o);
+/* The configuration as a child gets it: a sealed memfd. */
 int setup_memfd(const struct setup *s, int *fd);
 
 void setup_free(struct setup *s);

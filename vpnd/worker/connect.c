@@ -339,7 +339,9 @@ routes(struct wr *w, const struct connect_answer *a)
 			net4(w, "X-CSTP-Split-Include", a->addr4, 32);
 		if (a->has_v6 && did.v6 == 0)
 			ip6(w, "X-CSTP-Split-Include-IP6", &a->addr6, 128);
-		return; /* mobile clients refuse includes mixed with excludes */
+		/* Only with reason: mobile clients refuse includes mixed with it. */
+		route_list(w, false, a->gateway, a->n_gateway);
+		return;
 	}
 	/* iOS takes no IPv6 default route from silence. */
 	if (a->has_v6 && a->platform == PLATFORM_IOS)

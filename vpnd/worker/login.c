@@ -10,6 +10,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/profile.h"
+#include "common/wan.h"
 #include "vpnd/worker/routes.h"
 
 #include <netinet/in.h>
@@ -521,6 +522,56 @@ dynamic_xml(const struct config *cfg, char *buf, size_t cap)
 	return buf;
 }
 
+static bool
+is_included(const struct connect_answer *a, const struct ip_addr *addr)
+{
+	for (size_t i = 0; i < a->n_route; i++) {
+		const struct config_route *r = &a->route[i];
+		struct ip_addr net = r->family == AF_INET ? ip_of4(r->v4.addr, 0)
+							  : ip_of6(r->v6.addr, 0);
+		if (wan_covers(&net, r->family == AF_INET ? r->v4.len : r->v6.len,
+			       addr))
+			return true;
+	}
+	return false;
+}
+
+/* A client makes a host route for the address it dialled. When its name has come to
+ * mean another one of ours, that must not lead into the dead tunnel. Phones take no
+ * excludes (R116), Cisco's clients none beside includes; neither looks a name up
+ * again. */
+static unsigned
+other_gateways(const struct conn *c, const struct connect_answer *a,
+	       struct config_route *out)
+{
+	const struct bundle *b = &c->w->bundle;
+	const struct connect_req *q = &c->login->connect;
+	unsigned n = 0;
+
+	if (q->platform == PLATFORM_ANDROID || q->platform == PLATFORM_IOS ||
+	    (a->routing == ROUTING_INCLUDE && q->is_anyconnect))
+		return 0;
+	for (unsigned i = 0; i < b->n_gateway; i++) {
+		const struct ip_addr *g = &b->gateway[i];
+		if (ip_same_host(g, &c->local) ||
+		    !(g->family == 4 ? a->has_v4 : a->has_v6))
+			continue;
+		if (a->routing == ROUTING_INCLUDE && !is_included(a, g))
+			continue;
+		out[n] = (struct config_route){ .family = g->family == 4 ? AF_INET
+									 : AF_INET6 };
+		if (g->family == 4) {
+			out[n].v4.addr = ip_v4(g);
+			out[n].v4.len = 32;
+		} else {
+			out[n].v6.addr = ip_v6(g);
+			out[n].v6.len = 128;
+		}
+		n++;
+	}
+	return n;
+}
+
 static void
 write_parameters(struct conn *c, struct wr *w, const struct ipc_tunnel_grant *m)
 {
@@ -561,9 +612,9 @@ write_parameters(struct conn *c, struct wr *w, const struct ipc_tunnel_grant *m)
 		.banner = cfg->banner[0] ? cfg->banner : NULL,
 		.cipher = q->cipher,
 		.dtls_port = c->local.port,
-		/* A name may move to another address, another uplink's, say. */
-		.dyndns = cfg->hostname[0] != '\0',
+		.dyndns = config_names_dynamic(cfg),
 	};
+	struct config_route gateway[BUNDLE_GATEWAYS];
 
 	if (cfg->dynamic != DYNAMIC_OFF &&
 	    (q->platform == PLATFORM_WIN || q->platform == PLATFORM_MAC)) {
@@ -591,6 +642,10 @@ write_parameters(struct conn *c, struct wr *w, const struct ipc_tunnel_grant *m)
 			worker_event(c->w, EV_OPTION_IGNORED, &c->source, m->user,
 				     "addressing.routing",
 				     "android: exclude is not supported");
+	}
+	if (a.dyndns) {
+		a.gateway = gateway;
+		a.n_gateway = other_gateways(c, &a, gateway);
 	}
 	memcpy(a.dtls_id, m->dtls_id, CONNECT_DTLS_ID);
 	connect_write_answer(w, &a);
