@@ -598,10 +598,10 @@ apply_entries(struct pair *p, const struct wire_item *i, struct object **out)
 		(*out)->class == CLUSTER_OWN_SET ? strchr((*out)->name, '/') : NULL;
 	snprintf((*out)->writer, sizeof((*out)->writer), "%s",
 		 owner == NULL ? p->c.node : owner + 1);
-	struct span bytes = i->bytes;
-	if ((*out)->class == CLUSTER_OWN_SET && i->flags & WIRE_FIRST)
-		bytes.n = 0;
-	changed(p, *out, bytes);
+	/* The first of a whole set is no change of what was there: all of it is told.
+	 */
+	bool is_anew = (*out)->class == CLUSTER_OWN_SET && i->flags & WIRE_FIRST;
+	changed(p, *out, is_anew ? (struct span){ 0 } : i->bytes);
 	return CLUSTER_OK;
 }
 

@@ -25,6 +25,7 @@ struct sim_node {
 	uint64_t last_ticket;
 	unsigned refused;
 	char last_event[64];
+	unsigned watched; /* entries that a watcher of endpoints/a has been told */
 };
 
 struct in_flight {
@@ -75,6 +76,15 @@ now_ms(void *arg)
 static void
 on_changed(void *arg, const struct object *o, struct span delta)
 {
+	struct sim_node *n = arg;
+	struct cluster_entry e;
+
+	if (strcmp(o->name, "endpoints/a") != 0)
+		return;
+	if (delta.p == NULL)
+		n->watched = (unsigned)o->set.n;
+	while (delta.p != NULL && cluster_entry_decode(&delta, &e) == 0)
+		n->watched++;
 }
 
 static void
@@ -361,6 +371,30 @@ clocks_that_differ_are_told_once(void)
 	sim_free(s);
 }
 
+/* A node that joins hears of everybody the other one serves, not only of who comes
+ * later: it may have to wake them. */
+static void
+own_sets_are_told_whole_after_a_join(void)
+{
+	struct sim *s = sim_new(4);
+	uint8_t buf[256];
+	struct wr w = wr_open(buf, sizeof(buf));
+
+	cut(s);
+	for (uint8_t k = 0; k < 3; k++) {
+		struct cluster_entry e = { .key_n = 1, .expires_s = 1000000 };
+		e.key[0] = k;
+		cluster_entry_encode(&w, &e);
+	}
+	pair_own_put(s->node[0].pair, SPAN("endpoints/a"), wr_span(&w));
+	settle(s);
+	is_int(s->node[1].watched, 0, "nothing is heard over a cut");
+	heal(s);
+	settle(s);
+	is_int(s->node[1].watched, 3, "a watcher on the other node has all after it");
+	sim_free(s);
+}
+
 /* Writers on both sides, cuts and heals at any moment: in the end both have the same,
  * every request got one answer, and nothing both had acknowledged went back. */
 static void
@@ -437,6 +471,7 @@ main(void)
 	a_put_is_answered_when_both_have_it();
 	a_batch_heard_twice_is_refused();
 	clocks_that_differ_are_told_once();
+	own_sets_are_told_whole_after_a_join();
 	for (uint32_t seed = 1; seed <= 20; seed++)
 		both_are_equal_in_the_end(seed);
 	return done_testing();
