@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* The state a client carries, and whole logins: auth in a child of its own over
  * real socket pairs, asked as a worker and session ask. */
+#include "common/cluster.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/pairkey.h"
+#include "common/rd.h"
 #include "tests/lib/tap.h"
 #include "vpnd/auth/login.h"
 #include "vpnd/auth/password.h"
@@ -12,8 +15,10 @@
 
 #include <crypt.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <liboath/oath.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -329,6 +334,169 @@ a_second_factor_is_asked_for(void)
 	ok(asked(LOGIN_FORM, ""), "the half-finished login is void");
 }
 
+/* -- the store, played by us ------------------------------------------------ */
+
+static struct {
+	int fd;
+	uint8_t in[65536], codes[4096];
+	size_t in_n, codes_n;
+} store;
+
+static void
+store_say(const struct cluster_msg *m)
+{
+	uint8_t buf[8192];
+	struct wr w = wr_open(buf, sizeof(buf));
+
+	cluster_encode(&w, m);
+	if (wr_full(&w) || write(store.fd, buf, w.n) != (ssize_t)w.n)
+		exit(1);
+}
+
+static void
+store_answer(const struct cluster_msg *q)
+{
+	struct cluster_msg a = { .type = CLUSTER_ANSWER, .id = q->id, .generation = 1 };
+	struct cluster_msg codes = { .type = CLUSTER_CHANGED, .name = SPAN("codes") };
+
+	if (q->type == CLUSTER_SET_ADD && span_is(q->name, "codes")) {
+		memcpy(store.codes + store.codes_n, q->bytes.p, q->bytes.n);
+		store.codes_n += q->bytes.n;
+		codes.flags = CLUSTER_DELTA;
+		codes.bytes = q->bytes;
+		store_say(&codes);
+	} else if (q->type == CLUSTER_WATCH && span_is(q->name, "codes")) {
+		codes.bytes = span_of(store.codes, store.codes_n);
+		store_say(&codes);
+	} else if (q->type == CLUSTER_PUT) {
+		ok(memmem(q->bytes.p, q->bytes.n, totp, strlen(totp)) == NULL,
+		   "the store gets no second factor in the clear");
+	}
+	store_say(&a);
+}
+
+/* Until a request of this type was answered, or for a while. */
+static bool
+store_serve(enum cluster_type until)
+{
+	struct pollfd p = { .fd = store.fd, .events = POLLIN };
+
+	while (poll(&p, 1, 5000) == 1) {
+		struct cluster_msg q;
+		bool is_it = false;
+		ssize_t k = read(store.fd, store.in + store.in_n,
+				 sizeof(store.in) - store.in_n);
+		if (k <= 0)
+			return false;
+		store.in_n += (size_t)k;
+		struct span in = span_of(store.in, store.in_n);
+		while (cluster_decode(&in, &q) == 0) {
+			store_answer(&q);
+			is_it |= q.type == until;
+		}
+		memmove(store.in, in.p, in.n);
+		store.in_n = in.n;
+		if (is_it)
+			return true;
+	}
+	return false;
+}
+
+static void
+give_pair_key(void)
+{
+	uint8_t key[PAIRKEY] = { 9 };
+	int fd = memfd_create("key", MFD_CLOEXEC);
+
+	if (fd < 0 || write(fd, key, sizeof(key)) != sizeof(key) ||
+	    lseek(fd, 0, SEEK_SET) < 0)
+		exit(1);
+	peer_send_fds(&far.parent, IPC_pair_key, &(struct ipc_pair_key){ 0 }, &fd, 1);
+	close(fd);
+	peer_send(&far.parent, IPC_ping, &(struct ipc_ping){ .id = 9 });
+	ok(hear(&far.parent, IPC_pong), "the pair key is taken");
+}
+
+static void
+give_store(void)
+{
+	int pair[2];
+
+	if (store.fd > 0)
+		close(store.fd);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		exit(1);
+	store.fd = pair[0];
+	store.in_n = 0;
+	peer_send_fds(&far.parent, IPC_cluster, &(struct ipc_cluster){ 0 }, &pair[1],
+		      1);
+	close(pair[1]);
+}
+
+static bool
+file_has(const char *text)
+{
+	char buf[65536];
+	int fd = open("users", O_RDONLY);
+	ssize_t n = fd < 0 ? 0 : read(fd, buf, sizeof(buf) - 1);
+
+	close(fd);
+	buf[n > 0 ? n : 0] = '\0';
+	return strstr(buf, text) != NULL;
+}
+
+static bool
+gives_password(const char *user)
+{
+	begin("staff");
+	say(user, "secret");
+	return asked(LOGIN_CHALLENGE, "");
+}
+
+static void
+a_used_code_stays_used(void)
+{
+	while (time(NULL) % 30 > 25)
+		sleep(1);
+	ok(put_user(USER_CREATE, "dora", hash, 1, totp), "dora");
+	ok(file_has(totp), "without a pair key her second factor is kept as it is");
+	give_pair_key();
+	ok(put_user(USER_UPDATE, "dora", NULL, 1, NULL) && !file_has(totp),
+	   "with one it is sealed");
+	give_store();
+	ok(store_serve(CLUSTER_PUT), "the store gets the users");
+	ok(gives_password("dora"), "dora's password");
+	say("", code_now(0));
+	ok(store_serve(CLUSTER_SET_ADD), "the store is told of her code");
+	ok(proven("dora", "staff", 2), "and dora is in");
+	is_int(stop_auth(), 0, "auth ends");
+
+	start_auth();
+	hear(&far.parent, IPC_ready);
+	hear(&far.parent, IPC_config_done);
+	ok(gives_password("dora"), "another one asks for a code, without the key even");
+	say("", code_now(1));
+	ok(asked(LOGIN_CHALLENGE, "Login failed."), "but then none is right");
+	ok(event_is(EV_AUTH_FAILURE, "sealed_code"), "as the event says");
+	give_pair_key();
+	give_store();
+	ok(store_serve(CLUSTER_WATCH) && store_serve(CLUSTER_PUT),
+	   "it hears what the store has");
+	say("", code_now(0));
+	ok(asked(LOGIN_CHALLENGE, "Login failed."), "the used code is still used");
+	ok(event_is(EV_AUTH_FAILURE, "wrong_code"), "and that is an event");
+	say("", code_now(1));
+	ok(store_serve(CLUSTER_SET_ADD) && proven("dora", "staff", 2),
+	   "the next one works");
+
+	is_int(stop_auth(), 0, "auth ends");
+	start_auth();
+	hear(&far.parent, IPC_ready);
+	hear(&far.parent, IPC_config_done);
+	close(store.fd);
+	store.fd = 0;
+}
+
 static void
 a_guesser_is_slowed_then_refused(void)
 {
@@ -518,6 +686,7 @@ main(void)
 		snprintf(name, sizeof(name), "real%d", i);
 		put_user(USER_CREATE, name, hash, 1, NULL);
 	}
+	a_used_code_stays_used();
 	time_does_not_tell_who_exists();
 	users_are_listed_without_their_secrets();
 	a_guesser_is_slowed_then_refused();

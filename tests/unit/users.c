@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "common/err.h"
 #include "tests/lib/tap.h"
+#include "vpnd/auth/codes.h"
 #include "vpnd/auth/password.h"
 #include "vpnd/auth/users.h"
 
@@ -219,6 +220,137 @@ a_code_works_once_and_in_its_time(void)
 		ok(!users_totp_check(&u, bad[i], 1234567890), "\"%s\"", bad[i]);
 }
 
+static const uint8_t one[PAIRKEY] = { 1 }, two[PAIRKEY] = { 2 };
+static const char secret[] = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+
+static void
+make_pair_of_users(struct users *t)
+{
+	char why[256];
+	struct ipc_user_put m = put(USER_CREATE, "bob", yescrypt);
+
+	*t = (struct users){ 0 };
+	m.mask |= USER_TOTP;
+	strcpy(m.totp, secret);
+	is_int(apply(t, m, why), 0, "bob has a second factor");
+	is_int(apply(t, put(USER_CREATE, "eve", yescrypt), why), 0, "eve has none");
+}
+
+/* As the next process or the other node reads it. */
+static struct users
+again(const struct users *t, char **text)
+{
+	struct users back;
+	unsigned line;
+	char *made;
+	size_t n;
+
+	if (users_write(t, &made, &n) < 0 || (*text = strndup(made, n)) == NULL)
+		exit(1);
+	free(made);
+	is_int(users_read(&back, span_of(*text, n), &line), 0, "is read back");
+	return back;
+}
+
+static void
+second_factors_are_written_sealed(void)
+{
+	struct users t, back;
+	struct users_sealing s;
+	char *text, *same;
+	struct user *u;
+
+	make_pair_of_users(&t);
+	is_int(users_seal(&t, one, false, &s), 0, "seal");
+	ok(s.sealed == 1 && s.unopened == 0, "a plain one becomes sealed");
+	back = again(&t, &text);
+	ok(strstr(text, secret) == NULL && strstr(text, "sealed:") != NULL,
+	   "the text does not have it");
+	u = users_find(&back, "bob");
+	ok(*u->totp == '\0' && users_has_totp(u), "before it is opened it is there");
+	ok(!users_has_totp(users_find(&back, "eve")), "for bob alone");
+	is_int(users_seal(&back, one, false, &s), 0, "open");
+	ok(s.sealed == 0 && s.unopened == 0 && strcmp(u->totp, secret) == 0,
+	   "and opens");
+	users_free(&back);
+	back = again(&t, &same);
+	is_str(same, text, "the same users are the same text");
+	users_free(&back);
+	free(same);
+
+	back = again(&t, &same);
+	is_int(users_seal(&back, two, false, &s), 0, "under another key");
+	u = users_find(&back, "bob");
+	ok(s.unopened == 1 && *u->totp == '\0' && users_has_totp(u),
+	   "it does not open, and does not go away");
+	ok(!users_totp_check(u, "000000", 1000000) && !users_totp_check(u, "", 1000000),
+	   "no code is right then");
+	users_free(&back);
+	free(same);
+
+	is_int(users_seal(&t, two, true, &s), 0, "another key while it is open");
+	back = again(&t, &same);
+	is_int(users_seal(&back, two, false, &s), 0, "seals it anew");
+	is_int((int)s.unopened, 0, "so that it opens under that");
+	users_free(&back);
+	free(same);
+	users_free(&t);
+
+	char *at = strstr(text, "bob");
+	memcpy(at, "rob", 3);
+	unsigned line;
+	is_int(users_read(&back, span_str(text), &line), 0, "moved to another name");
+	is_int(users_seal(&back, one, false, &s), 0, "and opened");
+	is_int((int)s.unopened, 1, "it does not open");
+	users_free(&back);
+	free(text);
+}
+
+static void
+a_used_code_is_known_to_all(void)
+{
+	struct codes here = { 0 }, there = { 0 };
+	struct cluster_entry e;
+	struct users t;
+	uint8_t buf[256];
+	struct wr w = wr_open(buf, sizeof(buf));
+
+	make_pair_of_users(&t);
+	struct user *u = users_find(&t, "bob");
+	is_int((int)codes_last(&here, u), 0, "none was used");
+	u->totp_used = 100;
+	is_int(codes_use(&here, u, 3000, &e), 0, "one is");
+	is_int((int)codes_last(&here, u), 100, "known here");
+	ok(e.expires_s > users_totp_end_s(100) && e.expires_s < 3000 + 600,
+	   "for as long as it could be used");
+	cluster_entry_encode(&w, &e);
+	is_int(codes_apply(&there, wr_span(&w), 3000), 0, "told");
+	is_int((int)codes_last(&there, u), 100, "known there");
+	u->totp_used = 99;
+	codes_use(&there, u, 3000, &e);
+	is_int((int)codes_last(&there, u), 100, "an older one changes nothing");
+	strcpy(u->totp, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJR");
+	is_int((int)codes_last(&there, u), 0, "a new secret starts anew");
+	codes_free(&there);
+	is_int(codes_apply(&there, wr_span(&w), e.expires_s + 60), 0, "much later");
+	is_int((int)there.n, 0, "it is not kept");
+	buf[1] = 0;
+	w.n--;
+	ok(codes_apply(&there, wr_span(&w), 3000) < 0, "what is cut off is refused");
+
+	codes_free(&here);
+	for (unsigned i = 0; i < CODES_MAX + 100; i++) {
+		snprintf(u->name, sizeof(u->name), "u%u", i);
+		u->totp_used = 100 + i / 64;
+		codes_use(&here, u, 3000, &e);
+	}
+	ok(here.n == CODES_MAX && codes_last(&here, u) == u->totp_used,
+	   "more than can be kept: the newest are");
+	codes_free(&here);
+	codes_free(&there);
+	users_free(&t);
+}
+
 int
 main(void)
 {
@@ -232,5 +364,7 @@ main(void)
 	changes_are_refused_in_one_clear_sentence();
 	the_table_survives_its_file();
 	a_code_works_once_and_in_its_time();
+	second_factors_are_written_sealed();
+	a_used_code_is_known_to_all();
 	return done_testing();
 }

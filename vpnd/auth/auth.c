@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "common/proc.h"
 #include "vpnd/auth/backoff.h"
+#include "vpnd/auth/codes.h"
 #include "vpnd/auth/login.h"
 #include "vpnd/auth/password.h"
 #include "vpnd/auth/replica.h"
@@ -33,8 +34,9 @@
 #include <unistd.h>
 
 enum {
-	HASHES_MAX = 64,   /* waiting for the pool or in it */
-	DELAYED_MAX = 256, /* answers held back */
+	HASHES_MAX = 64,     /* waiting for the pool or in it */
+	DELAYED_MAX = 256,   /* answers held back */
+	CODE_WAIT_MS = 1000, /* for the store to keep that a code was used */
 	ATTEMPTS_DEFAULT = 3,
 	CHANGES_MAX = 64, /* of users, waiting for the store */
 	RETRIES_MAX = 5,  /* of one, when others change users too */
@@ -53,12 +55,16 @@ struct auth {
 	struct config *config;
 	struct users users;
 	bool has_users; /* false: the file is damaged and must not be replaced */
+	struct codes codes;
+	struct job *first_code; /* waiting for the store */
 	struct replica *replica;
 	struct replica_host replica_host;
 	struct change *first_change, *last_change;
 	unsigned changes;
 	struct backoff *backoff;
 	unsigned hashes, delayed;
+	bool has_pair_key;
+	uint8_t pair_key[PAIRKEY];
 	uint8_t seal_key[SEAL_KEY];
 	uint8_t decoy_key[16];
 };
@@ -83,6 +89,8 @@ struct job {
 	struct ipc_login_step step;
 	struct login_state state;
 	uint32_t delay_ms;
+	struct job *next_code;
+	uint8_t code_key[CODES_KEY];
 	bool is_known; /* the hash is this user's own */
 	bool is_match;
 	enum verdict verdict;
@@ -311,7 +319,7 @@ on_hashed(uv_work_t *w, int status)
 		note_wrong(j, "not_authorised", false);
 	else {
 		memcpy(j->state.user, u->name, sizeof(j->state.user));
-		if (*u->totp != '\0') {
+		if (users_has_totp(u)) {
 			j->state.at = LOGIN_AT_CODE;
 			j->state.tries = 0;
 			j->state.wall_changed_s = u->wall_changed_s;
@@ -367,23 +375,91 @@ check_password(struct job *j)
 		log_fatal("auth: no thread pool");
 }
 
+/* -- codes that were used --------------------------------------------------- */
+
+/* The store has it, or does not answer: the login goes on, as late as it has to. */
+static void
+code_kept(struct job *j)
+{
+	for (struct job **at = &j->a->first_code; *at != NULL; at = &(*at)->next_code)
+		if (*at == j) {
+			*at = j->next_code;
+			break;
+		}
+	uv_timer_start(&j->timer, on_delay_over, j->delay_ms, 0);
+}
+
+static void
+on_code_late(uv_timer_t *t)
+{
+	log_limited(LOG_L_WARN, 0, "auth: the store is slow to note a used code");
+	code_kept(t->data);
+}
+
+/* Before the login is answered: whoever saw the code must not be able to use it on
+ * the other node, or here after a restart. */
+static void
+keep_code(struct job *j, const struct user *u)
+{
+	struct auth *a = j->a;
+	struct cluster_entry e;
+
+	if (codes_use(&a->codes, u, wall_now(), &e) < 0)
+		log_limited(LOG_L_ERR, 0, "auth: no memory to note a used code");
+	if (a->delayed >= DELAYED_MAX || replica_code(a->replica, &e) < 0) {
+		answer_in_time(j);
+		return;
+	}
+	memcpy(j->code_key, e.key, CODES_KEY);
+	a->delayed++;
+	uv_timer_init(&a->loop, &j->timer);
+	j->timer.data = j;
+	uv_timer_start(&j->timer, on_code_late, CODE_WAIT_MS, 0);
+	j->next_code = a->first_code;
+	a->first_code = j;
+}
+
+static void
+codes_told(void *arg, struct span entries)
+{
+	struct auth *a = arg;
+	struct cluster_entry e;
+
+	if (codes_apply(&a->codes, entries, wall_now()) < 0)
+		log_limited(LOG_L_WARN, 0,
+			    "auth: the store's used codes are not "
+			    "what they should be");
+	while (a->first_code != NULL && cluster_entry_decode(&entries, &e) == 0)
+		for (struct job *j = a->first_code, *next; j != NULL; j = next) {
+			next = j->next_code;
+			if (e.key_n == CODES_KEY &&
+			    memcmp(e.key, j->code_key, CODES_KEY) == 0)
+				code_kept(j);
+		}
+}
+
 static void
 check_code(struct job *j)
 {
 	struct user *u = users_find(&j->a->users, j->state.user);
 
 	if (u == NULL || u->wall_changed_s != j->state.wall_changed_s ||
-	    !u->is_authorised || *u->totp == '\0') {
+	    !u->is_authorised || !users_has_totp(u)) {
 		/* Changed since the password was right: that proof is void. */
 		begin(j);
 		job_free(j);
 		return;
 	}
-	if (users_totp_check(u, j->step.secret, wall_now()))
+	uint64_t last = codes_last(&j->a->codes, u);
+	if (u->totp_used < last)
+		u->totp_used = last;
+	if (users_totp_check(u, j->step.secret, wall_now())) {
 		note_right(j);
-	else
-		note_wrong(j, "wrong_code", true);
-	answer_in_time(j);
+		keep_code(j, u);
+	} else {
+		note_wrong(j, *u->totp ? "wrong_code" : "sealed_code", true);
+		answer_in_time(j);
+	}
 }
 
 static bool
@@ -501,12 +577,35 @@ save_users(const struct users *t)
 	return rc;
 }
 
+/* Nothing leaves here with a secret in the clear if there is a key. */
+static int
+seal_users(struct auth *a, struct users *t, bool anew, size_t *sealed)
+{
+	struct users_sealing s;
+
+	*sealed = 0;
+	if (!a->has_pair_key)
+		return 0;
+	int rc = users_seal(t, a->pair_key, anew, &s);
+	*sealed = s.sealed;
+	if (rc < 0)
+		log_err(0, "auth: second factors cannot be sealed: %s", err_text(rc));
+	if (s.unopened > 0)
+		log_limited(LOG_L_ERR, 0,
+			    "auth: the second factors of %zu users were sealed under "
+			    "another pair key: these users cannot log in; restore "
+			    "that key or make the users anew",
+			    s.unopened);
+	return rc;
+}
+
 /* Change a copy, write the copy, then it is the table: memory never says what
  * the disk does not. */
 static int
 put_user(struct auth *a, const struct ipc_user_put *m, char *why, size_t why_n)
 {
 	struct users next = { 0 };
+	size_t sealed;
 
 	if (!a->has_users) {
 		snprintf(why, why_n,
@@ -518,6 +617,8 @@ put_user(struct auth *a, const struct ipc_user_put *m, char *why, size_t why_n)
 		snprintf(why, why_n, "There is no memory for this.");
 	else
 		rc = users_apply(&next, m, wall_now(), why, why_n);
+	if (rc == 0)
+		rc = seal_users(a, &next, false, &sealed);
 	if (rc == 0 && (rc = save_users(&next)) < 0) {
 		snprintf(why, why_n, "The users file cannot be written: %s.",
 			 err_text(rc));
@@ -612,6 +713,25 @@ is_own_change(const struct auth *a, struct span text)
 	return is_own;
 }
 
+/* The same users in better words. If somebody changes them meanwhile, his change is
+ * what we adopt next. */
+static void
+store_users(struct auth *a)
+{
+	char *text = NULL;
+	size_t n = 0;
+	int rc = users_text(a, &text, &n);
+
+	if (rc == 0)
+		rc = replica_put(a->replica, span_of(text, n), NULL, NULL);
+	if (rc < 0 && rc != E_AGAIN && rc != E_CLOSED)
+		log_warn(0, "auth: sealed second factors are not stored: %s",
+			 err_text(rc));
+	if (text != NULL)
+		OPENSSL_cleanse(text, n);
+	free(text);
+}
+
 static void
 adopt_users(void *arg, struct span text)
 {
@@ -628,7 +748,10 @@ adopt_users(void *arg, struct span text)
 	free(mine);
 	if (is_same)
 		return;
+	size_t sealed = 0;
 	int rc = users_read(&next, text, &line);
+	if (rc == 0)
+		(void)seal_users(a, &next, false, &sealed);
 	if (rc < 0) {
 		log_err(0,
 			"auth: the pair's users cannot be used (line %u: %s); ours "
@@ -640,9 +763,12 @@ adopt_users(void *arg, struct span text)
 		compare_users(a, &next);
 	take_table(a, &next);
 	log_info(0, "users adopted n=%zu", a->users.n);
+	if (sealed > 0) /* an older node wrote them */
+		store_users(a);
 }
 
-static const struct replica_host replica_calls = { NULL, users_text, adopt_users };
+static const struct replica_host replica_calls = { NULL, users_text, adopt_users,
+						   codes_told };
 
 static void change_next(struct auth *a);
 
@@ -701,7 +827,7 @@ change_next(struct auth *a)
 {
 	struct change *c = a->first_change;
 	char why[256] = "", *text = NULL;
-	size_t n = 0;
+	size_t n = 0, sealed;
 
 	if (c == NULL)
 		return;
@@ -713,6 +839,8 @@ change_next(struct auth *a)
 	int rc = a->has_users ? users_copy(&c->table, &a->users) : E_INVAL;
 	if (rc == 0)
 		rc = users_apply(&c->table, &c->m, wall_now(), why, sizeof(why));
+	if (rc == 0)
+		rc = seal_users(a, &c->table, false, &sealed);
 	if (rc == 0)
 		rc = users_write(&c->table, &text, &n);
 	if (rc == 0)
@@ -770,6 +898,36 @@ on_cluster(void *arg, struct peer *from, const union ipc_body *m, const int *fds
 }
 
 static void
+on_pair_key(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	struct auth *a = arg;
+	uint8_t *bytes = NULL;
+	size_t n = 0, sealed = 0;
+	int rc = file_read_fd(fds[0], PAIRKEY, &bytes, &n);
+
+	close(fds[0]);
+	if (rc == 0 && n != PAIRKEY)
+		rc = E_INVAL;
+	if (rc < 0) {
+		log_err(0, "auth: pair key: %s", err_text(rc));
+	} else {
+		bool anew = a->has_pair_key && memcmp(a->pair_key, bytes, n) != 0;
+		memcpy(a->pair_key, bytes, n);
+		a->has_pair_key = true;
+		rc = seal_users(a, &a->users, anew, &sealed);
+	}
+	if (bytes != NULL)
+		OPENSSL_cleanse(bytes, n);
+	free(bytes);
+	if (rc < 0 || sealed == 0)
+		return;
+	log_info(0, "second factors sealed n=%zu", sealed);
+	if ((rc = save_users(&a->users)) < 0)
+		log_err(0, "auth: the users file cannot be written: %s", err_text(rc));
+	store_users(a);
+}
+
+static void
 on_role(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 {
 	/* Passwords are judged on both nodes alike. */
@@ -810,7 +968,7 @@ on_user_get(void *arg, struct peer *from, const union ipc_body *m, const int *fd
 		const struct user *u = &a->users.u[m->user_get.index];
 		memcpy(row.user, u->name, sizeof(row.user));
 		row.is_authorised = u->is_authorised;
-		row.has_totp = *u->totp != '\0';
+		row.has_totp = users_has_totp(u);
 		row.wall_changed = u->wall_changed_s;
 	}
 	peer_send(from, IPC_user_row, &row);
@@ -897,6 +1055,7 @@ static const peer_handler from_parent[IPC_TYPES] = {
 	[IPC_stop]        = on_stop,
 	[IPC_cluster]     = on_cluster,
 	[IPC_role]        = on_role,
+	[IPC_pair_key]    = on_pair_key,
 };
 static const peer_handler from_session[IPC_TYPES] = {
 	[IPC_user_put]    = on_user_put,
@@ -919,6 +1078,7 @@ auth_free(struct auth *a)
 	uv_run(&a->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&a->loop);
 	users_free(&a->users);
+	codes_free(&a->codes);
 	config_free(a->config);
 	backoff_free(a->backoff);
 	OPENSSL_cleanse(a, sizeof(*a));

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define USERS "users"
+#define CODES "codes"
+
 struct replica {
 	uv_loop_t *loop;
 	const struct replica_host *host;
@@ -60,7 +63,7 @@ int
 replica_put(struct replica *r, struct span text, replica_done done, void *arg)
 {
 	struct cluster_msg m = { .type = CLUSTER_PUT,
-				 .name = SPAN("users"),
+				 .name = SPAN(USERS),
 				 .generation = r->generation,
 				 .bytes = text };
 
@@ -77,6 +80,20 @@ replica_put(struct replica *r, struct span text, replica_done done, void *arg)
 	r->done = done;
 	r->arg = arg;
 	return 0;
+}
+
+int
+replica_code(struct replica *r, const struct cluster_entry *e)
+{
+	uint8_t buf[CLUSTER_KEY_MAX + CLUSTER_VALUE_MAX + 32];
+	struct wr w = wr_open(buf, sizeof(buf));
+	struct cluster_msg m = { .type = CLUSTER_SET_ADD, .name = SPAN(CODES) };
+
+	if (r->c == NULL)
+		return E_CLOSED;
+	cluster_entry_encode(&w, e);
+	m.bytes = wr_span(&w);
+	return wr_full(&w) ? E_LIMIT : cluster_call(r->c, &m, NULL, NULL);
 }
 
 /* The first node that comes gives what it has. */
@@ -114,7 +131,9 @@ on_push(void *arg, const struct cluster_msg *m)
 {
 	struct replica *r = arg;
 
-	if (m->type != CLUSTER_CHANGED || !span_is(m->name, "users"))
+	if (m->type == CLUSTER_CHANGED && span_is(m->name, CODES))
+		r->host->codes(r->host->arg, m->bytes);
+	if (m->type != CLUSTER_CHANGED || !span_is(m->name, USERS))
 		return;
 	/* Changes made without the store, on top of what it has: they are put when
 	 * it has said everything. */
@@ -139,9 +158,11 @@ on_up(void *arg)
 {
 	struct replica *r = arg;
 	struct cluster_msg hello = { .type = CLUSTER_HELLO, .name = SPAN("auth") },
-			   watch = { .type = CLUSTER_WATCH, .name = SPAN("users") };
+			   codes = { .type = CLUSTER_WATCH, .name = SPAN(CODES) },
+			   watch = { .type = CLUSTER_WATCH, .name = SPAN(USERS) };
 
 	(void)cluster_call(r->c, &hello, NULL, NULL);
+	(void)cluster_call(r->c, &codes, NULL, NULL);
 	(void)cluster_call(r->c, &watch, on_watched, r);
 }
 

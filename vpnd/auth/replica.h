@@ -4,6 +4,7 @@
  * With a connection to hasync the object `users` is the truth and the file is what
  * we start with when hasync is not there. Its bytes are those of the file. A change
  * names the generation it was made on; if somebody was faster it is made again.
+ * The set `codes` (codes.h) rides on the same connection.
  */
 #ifndef VPND_AUTH_REPLICA_H
 #define VPND_AUTH_REPLICA_H
@@ -18,6 +19,8 @@ struct replica_host {
 	int (*text)(void *arg, char **text, size_t *n);
 	/* The store has this text now: make it ours. */
 	void (*adopt)(void *arg, struct span text);
+	/* Entries of `codes`, whoever wrote them: ours come back when they are kept. */
+	void (*codes)(void *arg, struct span entries);
 };
 
 /* rc 0: durable on so many nodes; is_news: adopt was not called with it, and
@@ -36,6 +39,8 @@ bool replica_is_up(const struct replica *r);
 /* The users were changed without the store: it gets them when it is back, unless
  * the other node has changed them too. */
 void replica_changed_alone(struct replica *r);
+/* A code was used. E_CLOSED without a connection. */
+int replica_code(struct replica *r, const struct cluster_entry *e);
 /* One at a time; E_AGAIN while another is under way. */
 int replica_put(struct replica *r, struct span text, replica_done done, void *arg);
 

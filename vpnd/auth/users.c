@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "vpnd/auth/users.h"
 
+#include "common/b64.h"
 #include "common/err.h"
 
 #include <crypt.h>
@@ -12,6 +13,7 @@
 
 enum { TOTP_STEP_S = 30, TOTP_WINDOW = 1, TOTP_DIGITS = 6, LINE_MAX_BYTES = 2048 };
 
+static const struct span sealed_mark = SPAN("sealed:");
 static const char crypt64[] =
 	"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -114,7 +116,8 @@ users_totp_check(struct user *u, const char *code, uint64_t wall_s)
 	size_t n = 0;
 	int pos = 0;
 
-	if (strlen(code) != TOTP_DIGITS || strspn(code, "0123456789") != TOTP_DIGITS ||
+	if (*u->totp == '\0' || strlen(code) != TOTP_DIGITS ||
+	    strspn(code, "0123456789") != TOTP_DIGITS ||
 	    oath_base32_decode(u->totp, strlen(u->totp), &bin, &n) != OATH_OK)
 		return false;
 	int rc = oath_totp_validate2(bin, n, (time_t)wall_s, TOTP_STEP_S, 0,
@@ -128,6 +131,87 @@ users_totp_check(struct user *u, const char *code, uint64_t wall_s)
 		return false;
 	u->totp_used = counter;
 	return true;
+}
+
+uint64_t
+users_totp_end_s(uint64_t counter)
+{
+	return (counter + 1 + TOTP_WINDOW) * TOTP_STEP_S;
+}
+
+bool
+users_has_totp(const struct user *u)
+{
+	return *u->totp != '\0' || *u->sealed != '\0';
+}
+
+/* -- sealing ---------------------------------------------------------------- */
+
+/* What the seal is for: nobody's secret works for another name. */
+static void
+seal_name(const struct user *u, char name[IPC_USER_MAX + 8])
+{
+	snprintf(name, IPC_USER_MAX + 8, "users:%s", u->name);
+}
+
+static int
+seal_one(struct user *u, const uint8_t key[PAIRKEY])
+{
+	char name[IPC_USER_MAX + 8];
+	uint8_t raw[TOTP_MAX + PAIRKEY_EXTRA];
+	struct wr w = wr_open((uint8_t *)u->sealed, sizeof(u->sealed) - 1);
+	size_t n = 0;
+
+	seal_name(u, name);
+	int rc = pairkey_seal(key, name, span_str(u->totp), raw, sizeof(raw), &n);
+	wr_put(&w, sealed_mark);
+	b64_encode(&w, span_of(raw, n));
+	if (rc == 0 && wr_full(&w))
+		rc = E_LIMIT;
+	u->sealed[rc == 0 ? w.n : 0] = '\0';
+	return rc;
+}
+
+static int
+open_one(struct user *u, const uint8_t key[PAIRKEY])
+{
+	struct span text = span_str(u->sealed);
+	char name[IPC_USER_MAX + 8];
+	uint8_t raw[TOTP_MAX + PAIRKEY_EXTRA];
+	struct wr w = wr_open(raw, sizeof(raw));
+	size_t n = 0;
+	int rc =
+		b64_decode(&w, span_of(text.p + sealed_mark.n, text.n - sealed_mark.n));
+
+	seal_name(u, name);
+	if (rc == 0)
+		rc = pairkey_open(key, name, wr_span(&w), (uint8_t *)u->totp,
+				  sizeof(u->totp) - 1, &n);
+	u->totp[rc == 0 ? n : 0] = '\0';
+	if (rc == 0 && (strlen(u->totp) != n || !users_totp_is_good(u->totp))) {
+		OPENSSL_cleanse(u->totp, sizeof(u->totp));
+		rc = E_PROTO;
+	}
+	return rc;
+}
+
+int
+users_seal(struct users *t, const uint8_t key[PAIRKEY], bool anew,
+	   struct users_sealing *s)
+{
+	*s = (struct users_sealing){ 0 };
+	for (size_t i = 0; i < t->n; i++) {
+		struct user *u = &t->u[i];
+		if (*u->totp == '\0' && *u->sealed != '\0')
+			s->unopened += open_one(u, key) < 0;
+		else if (*u->totp != '\0' && (anew || *u->sealed == '\0')) {
+			int rc = seal_one(u, key);
+			if (rc < 0)
+				return rc;
+			s->sealed++;
+		}
+	}
+	return 0;
 }
 
 /* -- the table -------------------------------------------------------------- */
@@ -263,6 +347,7 @@ users_apply(struct users *t, const struct ipc_user_put *m, uint64_t wall_s, char
 		u->is_authorised = m->is_authorised != 0;
 	if (m->mask & USER_TOTP) {
 		snprintf(u->totp, sizeof(u->totp), "%s", m->totp);
+		u->sealed[0] = '\0';
 		u->totp_used = 0;
 	}
 	u->wall_changed_s = wall_s;
@@ -273,6 +358,21 @@ users_apply(struct users *t, const struct ipc_user_put *m, uint64_t wall_s, char
 }
 
 /* -- the file --------------------------------------------------------------- */
+
+/* No base32 has a colon. */
+static bool
+is_sealed(const char *totp)
+{
+	return strncmp(totp, (const char *)sealed_mark.p, sealed_mark.n) == 0;
+}
+
+static bool
+totp_is_text(const char *totp)
+{
+	if (is_sealed(totp))
+		return strlen(totp) <= TOTP_SEALED;
+	return *totp == '\0' || (strlen(totp) <= TOTP_MAX && users_totp_is_good(totp));
+}
 
 static int
 read_line(struct user *u, const char *line, size_t n)
@@ -289,11 +389,13 @@ read_line(struct user *u, const char *line, size_t n)
 			"totp", &totp, "authorised", &authorised, "changed",
 			&changed) == 0 &&
 	    users_name_is_good(name) && users_hash_is_good(hash) &&
-	    strlen(hash) < sizeof(u->hash) && strlen(totp) < sizeof(u->totp) &&
-	    (*totp == '\0' || users_totp_is_good(totp)) && changed >= 0) {
+	    strlen(hash) < sizeof(u->hash) && totp_is_text(totp) && changed >= 0) {
 		snprintf(u->name, sizeof(u->name), "%s", name);
 		snprintf(u->hash, sizeof(u->hash), "%s", hash);
-		snprintf(u->totp, sizeof(u->totp), "%s", totp);
+		if (is_sealed(totp))
+			snprintf(u->sealed, sizeof(u->sealed), "%s", totp);
+		else
+			snprintf(u->totp, sizeof(u->totp), "%s", totp);
 		u->is_authorised = authorised;
 		u->wall_changed_s = (uint64_t)changed;
 		rc = 0;
@@ -337,10 +439,11 @@ users_write(const struct users *t, char **text, size_t *n)
 
 	for (size_t i = 0; rc == 0 && i < t->n; i++) {
 		const struct user *u = &t->u[i];
-		json_t *j = json_pack("{s:s, s:s, s:s, s:b, s:I}", "user", u->name,
-				      "hash", u->hash, "totp", u->totp, "authorised",
-				      (int)u->is_authorised, "changed",
-				      (json_int_t)u->wall_changed_s);
+		json_t *j =
+			json_pack("{s:s, s:s, s:s, s:b, s:I}", "user", u->name, "hash",
+				  u->hash, "totp", *u->sealed ? u->sealed : u->totp,
+				  "authorised", (int)u->is_authorised, "changed",
+				  (json_int_t)u->wall_changed_s);
 		size_t k =
 			j == NULL ? 0
 				  : json_dumpb(j, buf + at, cap - at - 1, JSON_COMPACT);

@@ -150,6 +150,7 @@ enum event_what {
 	X(token_open,      IPC_SESSION, IPC_KEYS,    0)                            \
 	X(token_opened,    IPC_KEYS,    IPC_SESSION, 0)                            \
 	/* login */                                                                \
+	X(pair_key,        IPC_PARENT,  IPC_AUTH,    1) /* 32 bytes, memfd */      \
 	X(login_step,      IPC_WORKER,  IPC_AUTH,    0)                            \
 	X(login_ask,       IPC_AUTH,    IPC_WORKER,  0)                            \
 	X(login_proven,    IPC_AUTH,    IPC_SESSION, 0)                            \
@@ -230,6 +231,8 @@ enum event_what {
 #define IPC_FIELDS_token_open(F)     F(u32, id, 0) F(str, token, IPC_TOKEN_MAX)
 #define IPC_FIELDS_token_opened(F)   F(u32, id, 0) F(u8, is_bad, 0) F(var, claims, IPC_CLAIMS_MAX)
 
+/* The pair key: it opens and seals the second factors of local users. */
+#define IPC_FIELDS_pair_key(F)       F(u32, generation, 0)
 /* is_first: an `init`, or a legacy GET: no fields yet. state: what login_ask
  * gave, back from the client (opaque auth-state or webvpncontext cookie). */
 #define IPC_FIELDS_login_step(F)     F(u32, id, 0) F(u8, is_first, 0) F(addr, source, 0) F(str, group, IPC_NAME_MAX) \

@@ -205,13 +205,18 @@ certificate_load(struct parent *p, const struct certificate *cert)
 }
 
 void
-pair_key_load(struct parent *p)
+handout_pair_key(struct process *c)
 {
+	struct parent *p = c->parent;
+	struct ipc_pair_key m = { .generation = 0 };
 	uint8_t key[PAIRKEY];
 	int fd, rc = pairkey_load(p->opt->pair_key, key);
 
 	if (rc == 0 && (rc = memfd_of("tandem-pair-key", key, sizeof(key), &fd)) == 0) {
-		load(p, LOAD_PAIR_KEY, 0, fd);
+		if (c->who == IPC_KEYS)
+			load(p, LOAD_PAIR_KEY, 0, fd);
+		else if (c->peer != NULL)
+			(void)peer_send_fds(c->peer, IPC_pair_key, &m, &fd, 1);
 		close(fd);
 	} else if (rc != -ENOENT) {
 		log_limited(LOG_L_ERR, 0, "%s: %s", p->opt->pair_key, err_text(rc));
@@ -317,6 +322,8 @@ handout_start(struct process *c)
 	if (c->who == IPC_KEYS) {
 		load(p, LOAD_TOKEN_KEYS, 0, p->token_keys_fd);
 		certificate_load(p, &p->cert);
+	} else if (c->who == IPC_AUTH) { /* it may have to do without hasync */
+		handout_pair_key(c);
 	} else if (c->who == IPC_SESSION) {
 		handout_session(c);
 	} else if (c->who == IPC_WORKER) {

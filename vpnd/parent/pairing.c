@@ -384,8 +384,8 @@ hand_line(struct process *c)
 			close(fd);
 		return;
 	}
-	if (c->who == IPC_KEYS)
-		pair_key_load(p);
+	if (c->who == IPC_KEYS || c->who == IPC_AUTH)
+		handout_pair_key(c);
 	(void)peer_send_fds(c->peer, IPC_cluster, &m, &fd, 1);
 }
 

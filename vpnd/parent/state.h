@@ -195,7 +195,7 @@ int certificate_read(struct certificate *cert, const struct parent *p, char *why
 void certificate_close(struct certificate *cert);
 bool certificate_same(const struct certificate *a, const struct certificate *b);
 int token_keys_read(struct parent *p, char *why);
-void pair_key_load(struct parent *p); /* if there is one */
+void handout_pair_key(struct process *c); /* keys or auth; if there is one */
 void certificate_load(struct parent *p, const struct certificate *cert);
 extern const peer_handler parent_handlers[IPC_TYPES];
 
