@@ -211,6 +211,9 @@ put(struct ctl *c, json_t *question, const char *done, const char *name)
 		printf(" %s", done);
 		long long n =
 			(long long)json_integer_value(json_object_get(answer, "ended"));
+		const char *where = json_string_value(json_object_get(answer, "text"));
+		if (where != NULL && *where != '\0')
+			printf(", %s", where);
 		if (n > 0)
 			printf("; %lld session%s ended", n, n == 1 ? "" : "s");
 		putchar('\n');
