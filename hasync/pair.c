@@ -659,7 +659,13 @@ deliver_ack(struct pair *p, struct member *m, unsigned bit, const struct wire_it
 	if (i->status == CLUSTER_OK)
 		k->copies++;
 	else if (i->status == CLUSTER_CONFLICT && k->status == CLUSTER_OK)
-		k->status = CLUSTER_CONFLICT; /* it had a newer one we did not know */
+		k->status = CLUSTER_CONFLICT; /* it had another one we did not know */
+	/* Ours stands here all the same, and what we sent for the comparison may be
+	 * from before it. */
+	struct object *o = store_find(p->store, span_str(k->name));
+	int at = i->status == CLUSTER_CONFLICT && o != NULL ? index_of(p, o) : -1;
+	if (at >= 0)
+		p->push[at] = true;
 	put_ends(p);
 }
 
