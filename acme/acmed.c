@@ -1,6 +1,346 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-int
-main(void)
+/* acmed -- sees to the server's certificate: enrols and renews it, and decides which
+ * one this node serves. Ties its parts together; see acmed.h. */
+#include "acme/acmed.h"
+
+#include "acme/control.h"
+#include "acme/live.h"
+#include "common/config/running.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/proc.h"
+
+#include <cap-ng.h>
+#include <getopt.h>
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	EXIT_OK,
+	EXIT_USAGE = 64,
+	EXIT_SOFTWARE = 70,
+	EXIT_OSERR = 71,
+	EXIT_CONFIG = 78
+};
+enum { LOOK_MS = 20, TICK_MS = 1000, KEY_WAIT_MS = 10000, KEY_POLL_US = 50000 };
+
+uint64_t
+acmed_wall_s(void)
 {
+	return (uint64_t)time(NULL);
+}
+
+size_t
+acmed_names(const struct config *c, const char *names[ACMED_NAMES])
+{
+	size_t n = 0;
+
+	if (c->hostname[0] != '\0')
+		names[n++] = c->hostname;
+	return n;
+}
+
+/* ---- looking ---- */
+
+static void
+on_look(uv_timer_t *t)
+{
+	struct acmed *a = t->data;
+
+	live_look(a->live, a);
+}
+
+void
+acmed_look(struct acmed *a)
+{
+	if (!a->is_ending && !uv_is_active((uv_handle_t *)&a->look))
+		uv_timer_start(&a->look, on_look, LOOK_MS, 0);
+}
+
+static void
+on_tick(uv_timer_t *t)
+{
+	acmed_look(t->data);
+}
+
+static void
+on_store_change(void *arg, const char *name)
+{
+	acmed_look(arg);
+}
+
+static void
+on_role(void *arg)
+{
+	acmed_look(arg);
+}
+
+static const struct store_handlers store_handlers = { on_store_change, on_role };
+
+/* ---- the configuration ---- */
+
+/* One line per mistake. */
+static void
+log_report(const struct config_report *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (!r->finding[i].is_warning)
+			log_err(0, "config: %s:%u: %s: %s", r->finding[i].file,
+				r->finding[i].line, r->finding[i].setting,
+				r->finding[i].text);
+}
+
+static int
+read_config(struct acmed *a)
+{
+	struct config_report report = { .n = 0 };
+	struct config *c = NULL;
+	int rc = running_read(&c, a->state_dir, a->conf_file, a->node_file, &report);
+
+	log_report(&report);
+	if (rc < 0 && report.n_error == 0)
+		log_err(0, "config: %s: %s", a->conf_file, err_text(rc));
+	config_report_free(&report);
+	if (rc < 0)
+		return rc;
+	config_free(a->config);
+	a->config = c;
 	return 0;
+}
+
+static void
+on_config(void *arg)
+{
+	struct acmed *a = arg;
+
+	/* What is not understood changes nothing: vpnd would not have taken it. */
+	if (read_config(a) == 0)
+		acmed_look(a);
+}
+
+/* ---- rights ---- */
+
+/* hasync makes it at its first start, which may be now. */
+static int
+wait_key(struct acmed *a)
+{
+	int rc;
+
+	for (int ms = 0;; ms += KEY_POLL_US / 1000) {
+		rc = pairkey_load(a->key_file, a->pair_key);
+		if (rc != -ENOENT || ms >= KEY_WAIT_MS)
+			return rc;
+		usleep(KEY_POLL_US);
+	}
+}
+
+static int
+make_folder(struct acmed *a, uid_t uid, gid_t gid)
+{
+	if ((mkdir(a->folder, 0700) < 0 && errno != EEXIST) ||
+	    chmod(a->folder, 0700) < 0 || chown(a->folder, uid, gid) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Port 80 is the one thing left that is root's. */
+static int
+drop_rights(uid_t uid, gid_t gid)
+{
+	capng_clear(CAPNG_SELECT_BOTH);
+	capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+		     CAP_NET_BIND_SERVICE);
+	if (capng_change_id((int)uid, (int)gid,
+			    CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING) < 0)
+		return -EPERM;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+/* ---- life ---- */
+
+/* What needs root, and then root no more. */
+static int
+prepare(struct acmed *a)
+{
+	char path[ACMED_PATH + 16];
+	uid_t uid;
+	gid_t gid;
+	int rc;
+
+	if (!proc_user(PROC_ACME, &uid, &gid))
+		log_info(0, "no user tandem-acme: number %u is taken", (unsigned)uid);
+	snprintf(a->folder, sizeof(a->folder), "%s/certs", a->state_dir);
+	if (mkdir(a->state_dir, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	if (mkdir(a->run_dir, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	/* vpnd's, but it may come later, and we could not make it then. */
+	snprintf(path, sizeof(path), "%s/running", a->state_dir);
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	if ((rc = wait_key(a)) < 0) {
+		log_err(0,
+			"%s: %s: hasync makes it at its start, or 'vpnctl node join'",
+			a->key_file, err_text(rc));
+		return rc;
+	}
+	snprintf(path, sizeof(path), "%s/acmed.sock", a->run_dir);
+	if ((rc = make_folder(a, uid, gid)) < 0) {
+		log_err(0, "%s: %s", a->folder, err_text(rc));
+		return rc;
+	}
+	if ((rc = control_open(&a->control, a, path)) < 0) {
+		log_err(0, "%s: %s", path, err_text(rc));
+		return rc;
+	}
+	umask(077);
+	return geteuid() == 0 ? drop_rights(uid, gid) : 0;
+}
+
+static void
+on_signal(uv_signal_t *s, int signum)
+{
+	struct acmed *a = s->data;
+
+	a->is_ending = true;
+	uv_stop(&a->loop);
+}
+
+/* The key was replaced (this node joined a pair): it is root's, so it is read by the
+ * next of us. */
+static void
+on_key(uv_fs_poll_t *p, int status, const uv_stat_t *was, const uv_stat_t *is)
+{
+	struct acmed *a = p->data;
+
+	if (status < 0 ||
+	    (was->st_ino == is->st_ino && was->st_mtim.tv_sec == is->st_mtim.tv_sec &&
+	     was->st_mtim.tv_nsec == is->st_mtim.tv_nsec))
+		return;
+	log_info(0, "%s was replaced: starting again", a->key_file);
+	a->is_ending = true;
+	uv_stop(&a->loop);
+}
+
+static int
+run(struct acmed *a)
+{
+	struct running_watch watch = { .on_change = on_config, .arg = a };
+	uv_signal_t term, intr;
+	uv_fs_poll_t key;
+	char path[ACMED_PATH + 16];
+	int rc;
+
+	snprintf(path, sizeof(path), "%s/" CLUSTER_SOCKET, a->run_dir);
+	if ((rc = live_new(&a->live)) < 0 ||
+	    (rc = store_new(&a->store, &a->loop, path, &store_handlers, a)) < 0)
+		return rc;
+	uv_timer_init(&a->loop, &a->look);
+	uv_timer_init(&a->loop, &a->tick);
+	uv_signal_init(&a->loop, &term);
+	uv_signal_init(&a->loop, &intr);
+	uv_fs_poll_init(&a->loop, &key);
+	a->look.data = a->tick.data = term.data = intr.data = key.data = a;
+	(void)read_config(a);
+	rc = running_watch_start(&watch, &a->loop, a->state_dir);
+	if (rc < 0)
+		return rc;
+	uv_timer_start(&a->tick, on_tick, TICK_MS, TICK_MS);
+	uv_signal_start(&term, on_signal, SIGTERM);
+	uv_signal_start(&intr, on_signal, SIGINT);
+	uv_fs_poll_start(&key, on_key, a->key_file, TICK_MS);
+	log_info(0, "started");
+	uv_run(&a->loop, UV_RUN_DEFAULT);
+
+	running_watch_stop(&watch);
+	store_close(a->store);
+	control_close(a->control);
+	uv_close((uv_handle_t *)&a->look, NULL);
+	uv_close((uv_handle_t *)&a->tick, NULL);
+	uv_close((uv_handle_t *)&term, NULL);
+	uv_close((uv_handle_t *)&intr, NULL);
+	uv_close((uv_handle_t *)&key, NULL);
+	uv_run(&a->loop, UV_RUN_DEFAULT);
+	return 0;
+}
+
+static void
+acmed_free(struct acmed *a)
+{
+	control_free(a->control);
+	store_free(a->store);
+	live_free(a->live);
+	config_free(a->config);
+	uv_loop_close(&a->loop);
+	OPENSSL_cleanse(a->pair_key, sizeof(a->pair_key));
+	free(a);
+}
+
+static void
+usage(FILE *to)
+{
+	fputs("usage: acmed [-f CONF] [-n NODECONF] [-s STATEDIR] [-r RUNDIR] [-k KEY] "
+	      "[-d] [-t] [-V] [-h]\n",
+	      to);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct acmed *a = calloc(1, sizeof(*a));
+	enum log_level level = LOG_L_INFO;
+	bool only_check = false;
+	int o;
+
+	if (a == NULL)
+		return EXIT_OSERR;
+	a->conf_file = "/etc/tandem/tandem.conf";
+	a->node_file = "/etc/tandem/node.conf";
+	a->state_dir = "/var/lib/tandem";
+	a->run_dir = "/run/tandem";
+	a->key_file = "/etc/tandem/pair.key";
+	while ((o = getopt(argc, argv, "f:n:s:r:k:dtVh")) != -1)
+		switch (o) {
+		case 'f': a->conf_file = optarg; break;
+		case 'n': a->node_file = optarg; break;
+		case 's': a->state_dir = optarg; break;
+		case 'r': a->run_dir = optarg; break;
+		case 'k': a->key_file = optarg; break;
+		case 'd': level = LOG_L_DEBUG; break;
+		case 't': only_check = true; break;
+		case 'V': puts("acmed " TANDEM_VERSION); return EXIT_OK;
+		case 'h': usage(stdout); return EXIT_OK;
+		default: usage(stderr); return EXIT_USAGE;
+		}
+	if (optind < argc || strlen(a->state_dir) > ACMED_PATH - 64 ||
+	    strlen(a->run_dir) > ACMED_PATH - 64) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	log_open("acmed", "", level);
+	signal(SIGPIPE, SIG_IGN);
+	uv_loop_init(&a->loop);
+	if (only_check) {
+		int rc = read_config(a);
+		acmed_free(a);
+		return rc < 0 ? EXIT_CONFIG : EXIT_OK;
+	}
+	int rc = prepare(a);
+	if (rc == 0)
+		rc = run(a);
+	if (rc < 0) {
+		log_err(0, "cannot start: %s", err_text(rc));
+		return EXIT_OSERR;
+	}
+	log_info(0, "ended");
+	acmed_free(a);
+	return EXIT_OK;
 }

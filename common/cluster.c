@@ -369,7 +369,7 @@ cluster_call(struct cluster *c, const struct cluster_msg *m, cluster_done done,
 		c->last_id = 1;
 	k.id = c->last_id;
 	struct call *slot = &c->calls[k.id % CLUSTER_CALLS_MAX];
-	bool is_answered = k.type != CLUSTER_BEAT;
+	bool is_answered = k.type != CLUSTER_BEAT && k.type != CLUSTER_EVENT;
 	if ((is_answered && slot->id != 0) ||
 	    uv_stream_get_write_queue_size((uv_stream_t *)&c->pipe) > QUEUE_MAX)
 		return E_LIMIT;

@@ -292,6 +292,26 @@ check_server(struct load *l)
 			       room, c->session_limit);
 }
 
+static void
+check_certificate(struct load *l)
+{
+	struct config *c = l->c;
+	unsigned id = line_of(l, SECTION_CERTIFICATE, "eab_key_id", 0);
+	unsigned secret = line_of(l, SECTION_CERTIFICATE, "eab_secret", 0);
+
+	if (!c->cert_eab_key_id[0] != !c->cert_eab_secret[0])
+		report_error(l->report, l->name, id ? id : secret,
+			     "certificate.eab_key_id",
+			     "an external account binding needs eab_key_id and "
+			     "eab_secret: set both, or neither");
+	if (c->cert_method == METHOD_SELF_SIGNED)
+		report_warning(l->report, l->name,
+			       line_of(l, SECTION_CERTIFICATE, "method", 0),
+			       "certificate.method",
+			       "self-signed is for tests only: clients cannot know "
+			       "whom they talk to");
+}
+
 static bool
 is_local_lan(const struct config_route *r)
 {
@@ -475,6 +495,7 @@ config_load(struct config **out, const char *name, const char *text,
 	/* A file that could not be parsed has no values to check. */
 	if (text == NULL || main_.scan.clean != NULL) {
 		check_server(&main_);
+		check_certificate(&main_);
 		check_routing(&main_);
 		check_dynamic(&main_);
 		check_groups(&main_);

@@ -50,6 +50,10 @@ enum displace { DISPLACE_NONE, DISPLACE_OLDEST, DISPLACE_DEVICE };
  * translated unless an uplink says so. */
 enum node_mode { MODE_ROUTED, MODE_PASSTHROUGH };
 enum tls_max { TLS_MAX_12, TLS_MAX_13 };
+/* Where the server's certificate comes from, and how a CA is convinced. */
+enum cert_method { METHOD_AUTO, METHOD_CUSTOM, METHOD_SELF_SIGNED };
+enum cert_key_type { CERT_P256, CERT_RSA2048 };
+enum cert_challenge { CHALLENGE_AUTO, CHALLENGE_DNS, CHALLENGE_ALPN, CHALLENGE_HTTP };
 
 /* One uplink (node.conf). ifname "" = the interface of the default route,
  * found by the parent at start. */
@@ -95,6 +99,18 @@ struct config {
 	char model[16];
 	unsigned user_sessions; /* sessions per user, 0: no limit */
 	enum displace user_sessions_policy;
+
+	/* server certificate */
+	enum cert_method cert_method;
+	char cert_directory[256]; /* URL of the ACME directory */
+	char cert_ca_file[256];   /* whom to trust as the ACME server; "": the system */
+	char cert_email[128];
+	bool cert_agree_tos;
+	enum cert_key_type cert_key_type;
+	enum cert_challenge cert_challenge;
+	bool cert_without_ddns;
+	char cert_chain[128];                           /* CN of the wanted root */
+	char cert_eab_key_id[128], cert_eab_secret[64]; /* both or neither */
 
 	/* client connection */
 	char banner[CONFIG_BANNER]; /* "" none */

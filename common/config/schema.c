@@ -436,6 +436,67 @@ url_rule(const struct option *o, char *buf, size_t n)
 static const struct option_type type_url = { "address", false, url_parse, string_print,
 					     url_rule };
 
+static int
+https_parse(const struct option *o, const char *text, void *base)
+{
+	return strncmp(text, "https://", 8) == 0 ? url_parse(o, text, base) : E_INVAL;
+}
+
+static void
+https_rule(const struct option *o, char *buf, size_t n)
+{
+	snprintf(buf, n, "an address from https://, at most %zu bytes", o->size - 1);
+}
+
+static const struct option_type type_https = { "address", false, https_parse,
+					       string_print, https_rule };
+
+/* One mailbox, without a name or comments: it goes into a mailto: URL. */
+static int
+mail_parse(const struct option *o, const char *text, void *base)
+{
+	const char *at = strchr(text, '@');
+
+	for (const char *p = text; *p; p++)
+		if (!isalnum((unsigned char)*p) && !strchr("@.!#$%&'*+/=?^_`{|}~-", *p))
+			return E_INVAL;
+	if (*text && (at == NULL || at == text || !is_host_name(at + 1)))
+		return E_INVAL;
+	return string_store(o, text, base);
+}
+
+static void
+mail_rule(const struct option *o, char *buf, size_t n)
+{
+	snprintf(buf, n, "a mail address such as admin@example.com, at most %zu bytes",
+		 o->size - 1);
+}
+
+static const struct option_type type_mail = { "mail address", false, mail_parse,
+					      string_print, mail_rule };
+
+/* The name of a stored secret: a part of an object's name. */
+static int
+secret_parse(const struct option *o, const char *text, void *base)
+{
+	for (const char *p = text; *p; p++)
+		if (!islower((unsigned char)*p) && !isdigit((unsigned char)*p) &&
+		    !strchr("_-", *p))
+			return E_INVAL;
+	return string_store(o, text, base);
+}
+
+static void
+secret_rule(const struct option *o, char *buf, size_t n)
+{
+	snprintf(buf, n,
+		 "the name of a stored secret: a-z 0-9 - _, at most %zu characters",
+		 o->size - 1);
+}
+
+static const struct option_type type_secret = { "name", false, secret_parse,
+						string_print, secret_rule };
+
 /* ---- subnets */
 
 /* "a.b.c.d/n" into addr and len. 1 when host bits had to be cleared. */
@@ -800,6 +861,9 @@ const struct section config_sections[SECTIONS] = {
 			     "The service itself: where it listens and how much it "
 			     "serves.",
 			     group_client },
+	[SECTION_CERTIFICATE] = { "certificate", CONFIG_FILE_MAIN, false, 1, 0,
+				  "The server's certificate: where it comes from.",
+				  group_client },
 	[SECTION_CLIENT] = { "client_connection", CONFIG_FILE_MAIN, false, 1, 0,
 			     "What a client is shown and how its connection is kept.",
 			     group_client },
@@ -852,6 +916,29 @@ const struct option config_options[] = {
   IN(user_sessions_policy), "A user's login beyond user_sessions is refused, displaces the oldest session, or only that of the same device." },
 { SECTION_SERVER, "log_debug", &type_bool, 0, 0, "", "false", NULL, EFFECT_LIVE, false,
   IN(log_debug), "Log every change of state." },
+
+{ SECTION_CERTIFICATE, "method", &type_word, 0, 0, "", "auto", "auto|custom|self-signed", EFFECT_LIVE, false,
+  IN(cert_method), "Enrolled by itself for the hostname, one per node that an administrator uploads, or self-signed (for tests)." },
+{ SECTION_CERTIFICATE, "directory", &type_https, 0, 0, "", "https://acme-v02.api.letsencrypt.org/directory", NULL, EFFECT_LIVE, false,
+  IN(cert_directory), "Directory of the ACME certificate authority for method auto." },
+{ SECTION_CERTIFICATE, "ca_file", &type_path, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  IN(cert_ca_file), "PEM file with whom to trust as the ACME server; empty: whom the system trusts." },
+{ SECTION_CERTIFICATE, "email", &type_mail, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  IN(cert_email), "Contact of the ACME account; empty: none." },
+{ SECTION_CERTIFICATE, "agree_tos", &type_bool, 0, 0, "", "false", NULL, EFFECT_LIVE, false,
+  IN(cert_agree_tos), "Agree to the certificate authority's terms of service." },
+{ SECTION_CERTIFICATE, "key_type", &type_word, 0, 0, "", "p256", "p256|rsa2048", EFFECT_LIVE, false,
+  IN(cert_key_type), "Key of the certificate for method auto." },
+{ SECTION_CERTIFICATE, "challenge", &type_word, 0, 0, "", "auto", "auto|dns-01|tls-alpn-01|http-01", EFFECT_LIVE, false,
+  IN(cert_challenge), "How the certificate authority sees that the names are ours; auto tries what is possible." },
+{ SECTION_CERTIFICATE, "without_ddns", &type_bool, 0, 0, "", "false", NULL, EFFECT_LIVE, false,
+  IN(cert_without_ddns), "Method auto although no ddns section keeps the record of the hostname." },
+{ SECTION_CERTIFICATE, "preferred_chain", &type_string, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  IN(cert_chain), "Common name of the root whose chain is served, where the authority offers several; empty: its first." },
+{ SECTION_CERTIFICATE, "eab_key_id", &type_string, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  IN(cert_eab_key_id), "Key id of the external account binding that some authorities want." },
+{ SECTION_CERTIFICATE, "eab_secret", &type_secret, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  IN(cert_eab_secret), "Name of the stored secret with its MAC key, as base64url." },
 
 { SECTION_CLIENT, "banner", &type_lines, 0, 0, "", NULL, NULL, EFFECT_NEW, false,
   IN(banner), "Text to be acknowledged after the login; empty: none." },
@@ -940,6 +1027,10 @@ _Static_assert(sizeof(enum tls_max) == sizeof(unsigned) &&
 		       sizeof(enum dynamic_mode) == sizeof(unsigned) &&
 		       sizeof(enum displace) == sizeof(unsigned) &&
 		       sizeof(enum node_mode) == sizeof(unsigned),
+	       "an enum is not the size of unsigned");
+_Static_assert(sizeof(enum cert_method) == sizeof(unsigned) &&
+		       sizeof(enum cert_key_type) == sizeof(unsigned) &&
+		       sizeof(enum cert_challenge) == sizeof(unsigned),
 	       "an enum is not the size of unsigned");
 
 const struct section *
