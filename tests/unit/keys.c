@@ -246,8 +246,14 @@ it_makes_keys_signs_and_seals(void)
 	ok(hear(&far.parent, IPC_keys_store) && hear(&far.parent, IPC_keys_loaded),
 	   "once more");
 	ask_sign(3, 3, SIGN_ECDSA, digest, sizeof(digest));
+	ok(hear(&far.worker, IPC_key_signed) && !body.key_signed.is_bad,
+	   "also when one was loaded between that nobody ever showed");
+	load(LOAD_CERT, 6, "my_host", NULL, 0);
+	ok(hear(&far.parent, IPC_keys_store) && hear(&far.parent, IPC_keys_loaded),
+	   "and a fourth");
+	ask_sign(3, 3, SIGN_ECDSA, digest, sizeof(digest));
 	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad,
-	   "the third last is gone");
+	   "the fourth last is gone");
 	ask_sign(4, 6, SIGN_RSA_PAD, digest, sizeof(digest));
 	ok(hear(&far.worker, IPC_key_signed) && body.key_signed.is_bad,
 	   "no RSA with an EC key");

@@ -37,6 +37,7 @@ const char *const event_name[EVENTS] = {
 	[EV_DTLS_DOWN] = "dtls_down",
 	[EV_BACKOFF] = "backoff",
 	[EV_CERT_SWAPPED] = "cert_swapped",
+	[EV_CERT_REFUSED] = "cert_refused",
 	[EV_OPTION_IGNORED] = "option_ignored",
 };
 

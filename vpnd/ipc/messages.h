@@ -39,6 +39,8 @@ enum {
 	IPC_NAME_MAX = 63, /* group, policy, host and device names */
 	IPC_AGENT_MAX = 127,
 	IPC_PEM_MAX = 65536,
+	IPC_CHALLENGE_PEM = 8192,
+	IPC_CHALLENGES = 8, /* names that are being proven at once */
 	IPC_SID = 16,
 	IPC_DTLS_ID = 32,
 	IPC_DTLS_MATERIAL = 81, /* 2 keys of 32, their salts, a nonce, key length */
@@ -110,6 +112,7 @@ enum event_what {
 	EV_DTLS_DOWN,
 	EV_BACKOFF,
 	EV_CERT_SWAPPED,
+	EV_CERT_REFUSED, /* the one that runs stays */
 	EV_OPTION_IGNORED, /* a setting this client cannot do */
 	EVENTS
 };
@@ -128,6 +131,7 @@ enum event_what {
 	X(event,           IPC_ANY,     IPC_SESSION, 0)                            \
 	/* what the parent hands to a worker, and to session */                    \
 	X(cert,            IPC_PARENT,  IPC_WORKER,  1) /* chain PEM in a memfd */ \
+	X(challenge,       IPC_PARENT,  IPC_WORKER,  1) /* key and certificate */  \
 	X(tun,             IPC_PARENT,  IPC_WORKER,  1)                            \
 	X(counters,        IPC_PARENT,  IPC_ANY,     1) /* worker rw, session ro */\
 	X(listener,        IPC_PARENT,  IPC_WORKER,  2) /* TCP, UDP */             \
@@ -197,6 +201,9 @@ enum event_what {
 	                             F(addr, source, 0) F(str, reason, 63) F(str, text, 255) F(u64, number, 0)
 
 #define IPC_FIELDS_cert(F)           F(u32, generation, 0) F(u8, is_rsa, 0)
+/* What an ACME server is shown that asks for `name` by RFC 8737: a throw-away key
+ * and certificate (PEM), shown to nobody else. An empty file: no more. */
+#define IPC_FIELDS_challenge(F)      F(str, name, 253)
 /* kinds: what may be merged into one write, bits of merge.h. */
 #define IPC_FIELDS_tun(F)            F(u16, mtu, 0) F(u8, has_vnet, 0) F(u8, kinds, 0)
 /* worker: whose counters; slots: how many struct counters are in it. */

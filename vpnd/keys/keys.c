@@ -24,7 +24,8 @@
 #include <unistd.h>
 
 enum {
-	CERTS = 2,          /* workers swap one after the other: keep the last two */
+	CERTS = 3,          /* workers swap one after the other: the last two, and one
+			     * that was loaded and may never be shown */
 	SIGNS_PER_S = 5000, /* a worker's handshakes are a tenth of this */
 	ROTATE_CHECK_MS = 60000,
 };
@@ -292,11 +293,11 @@ on_keys_load(void *arg, struct peer *from, const union ipc_body *m, const int *f
 		OPENSSL_cleanse(bytes, n);
 	free(bytes);
 	k->loaded.is_bad = rc < 0;
-	if (rc < 0)
+	/* The parent says what becomes of a certificate that is refused. */
+	if (rc < 0 && m->keys_load.what != LOAD_CERT)
 		log_err(0, "keys: %s not loaded: %s",
-			m->keys_load.what == LOAD_CERT         ? "certificate"
-			: m->keys_load.what == LOAD_TOKEN_KEYS ? "token keys"
-							       : "pair key",
+			m->keys_load.what == LOAD_TOKEN_KEYS ? "token keys"
+							     : "pair key",
 			k->loaded.text);
 	start_serving(k);
 	peer_send(from, IPC_keys_loaded, &k->loaded);

@@ -14,13 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MTU_MIN = 576, MTU6_MIN = 1280 };
 
 /* ---- memfds */
 
-static int
+int
 memfd_of(const char *name, const void *bytes, size_t n, int *fd)
 {
 	*fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -109,20 +110,81 @@ read_stored(const struct parent *p, const char *name, int *fd, bool *is_there,
 }
 
 int
+certificate_read_own(struct certificate *cert, const struct parent *p, char *why)
+{
+	bool is_there;
+
+	*cert = (struct certificate){ .pem_fd = -1, .chain_fd = -1 };
+	int rc = read_stored(p, "tls.pem", &cert->pem_fd, &is_there, why);
+	cert->source = is_there ? CERT_STORED : CERT_SELF_SIGNED;
+	return rc;
+}
+
+/* The folder belongs to acmed's user: whatever it puts there, a link or a pipe too,
+ * must not get more of us than a refusal. */
+static int
+read_live(const struct parent *p, int *memfd, char *why)
+{
+	char path[512];
+	struct stat st;
+	uint8_t *bytes = NULL;
+	size_t n = 0;
+	int rc = 0;
+
+	snprintf(path, sizeof(path), "%s/certs/" CERT_LIVE, p->opt->state_dir);
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		rc = -errno;
+	else if (fstat(fd, &st) < 0)
+		rc = -errno;
+	else if (!S_ISREG(st.st_mode))
+		rc = E_INVAL;
+	if (rc == 0)
+		rc = file_read_fd(fd, IPC_PEM_MAX, &bytes, &n);
+	if (fd >= 0)
+		close(fd);
+	if (rc == 0 && n == 0) /* to keys that would mean: make one */
+		rc = E_NOENT;
+	if (rc == 0)
+		rc = memfd_of("tandem-live", bytes, n, memfd);
+	if (bytes != NULL)
+		OPENSSL_cleanse(bytes, n);
+	free(bytes);
+	if (rc < 0 && rc != -ENOENT)
+		snprintf(why, WHY_MAX, "%s: %s", path,
+			 rc == E_INVAL   ? "is not a plain file"
+			 : rc == E_NOENT ? "is empty"
+					 : err_text(rc));
+	return rc;
+}
+
+int
 certificate_read(struct certificate *cert, const struct parent *p, char *why)
 {
 	const struct config *c =
 		p->reload.setup ? p->reload.setup->config : parent_config(p);
-	bool is_there;
 
 	*cert = (struct certificate){ .pem_fd = -1, .chain_fd = -1 };
 	if (c->certificate_file[0] != '\0') {
 		cert->source = CERT_FILE;
 		return read_configured(&cert->pem_fd, c, why);
 	}
-	int rc = read_stored(p, "tls.pem", &cert->pem_fd, &is_there, why);
-	cert->source = is_there ? CERT_STORED : CERT_SELF_SIGNED;
-	return rc;
+	cert->source = CERT_STORED;
+	cert->is_live = true;
+	int rc = read_live(p, &cert->pem_fd, why);
+	return rc == -ENOENT ? certificate_read_own(cert, p, why) : rc;
+}
+
+void
+certificate_take(struct parent *p, struct certificate *cert)
+{
+	certificate_close(&p->previous);
+	p->previous = p->cert;
+	p->cert = *cert;
+	*cert = (struct certificate){ .pem_fd = -1, .chain_fd = -1 };
+	log_info(0, "certificate: swapped generation=%u, valid until %s",
+		 p->cert.generation, p->cert.not_after);
+	event_send(p, EV_CERT_SWAPPED, "", p->cert.not_after, p->cert.generation);
 }
 
 void
@@ -176,6 +238,19 @@ note_facts(struct certificate *cert, const void *pem, size_t n)
 			X509_self_signed(x, 0) == 1 ? CERT_SELF_SIGNED : CERT_STORED;
 	X509_free(x);
 	BIO_free(bio);
+}
+
+bool
+certificate_note(struct certificate *cert, const struct ipc_keys_loaded *m)
+{
+	int fd;
+
+	if (memfd_of("tandem-chain", m->chain.p, m->chain.n, &fd) < 0)
+		return false;
+	replace_fd(&cert->chain_fd, fd);
+	cert->is_rsa = m->is_rsa;
+	note_facts(cert, m->chain.p, m->chain.n);
+	return true;
 }
 
 static const char *
@@ -246,6 +321,16 @@ handout_cert(struct process *c)
 }
 
 void
+handout_challenge(struct process *c, const char *name, int fd)
+{
+	struct ipc_challenge m = { 0 };
+
+	snprintf(m.name, sizeof(m.name), "%s", name);
+	if (c->peer != NULL)
+		(void)peer_send_fds(c->peer, IPC_challenge, &m, &fd, 1);
+}
+
+void
 handout_listener(struct process *c, const struct listener *l)
 {
 	struct ipc_listener m = { .handle = l->handle,
@@ -275,6 +360,7 @@ handout_worker(struct process *c)
 	(void)peer_send_fds(c->peer, IPC_counters, &counters, &p->counters[c->index],
 			    1);
 	handout_cert(c);
+	certswap_handout(c);
 	for (size_t i = 0; i < p->sockets.n; i++)
 		if (p->sockets.listener[i].worker == c->index)
 			handout_listener(c, &p->sockets.listener[i]);
@@ -320,8 +406,12 @@ handout_start(struct process *c)
 
 	handout_config(c);
 	if (c->who == IPC_KEYS) {
-		load(p, LOAD_TOKEN_KEYS, 0, p->token_keys_fd);
+		/* It serves once it has token keys: what workers may ask to be signed
+		 * by must be there before. */
+		if (p->previous.pem_fd >= 0)
+			certificate_load(p, &p->previous);
 		certificate_load(p, &p->cert);
+		load(p, LOAD_TOKEN_KEYS, 0, p->token_keys_fd);
 	} else if (c->who == IPC_AUTH) { /* it may have to do without hasync */
 		handout_pair_key(c);
 	} else if (c->who == IPC_SESSION) {
@@ -372,7 +462,8 @@ on_keys_store(void *arg, struct peer *from, const union ipc_body *m, const int *
 	bool is_cert = m->keys_store.what == LOAD_CERT;
 	struct certificate *cert = p->reload.has_cert && p->reload.step == RELOAD_CERT
 					   ? &p->reload.cert
-					   : &p->cert;
+				   : p->certswap.is_loading ? &p->certswap.cert
+							    : &p->cert;
 	char path[512];
 	int fd;
 
@@ -418,7 +509,7 @@ on_keys_loaded(void *arg, struct peer *from, const union ipc_body *body, const i
 	struct parent *p = c->parent;
 	const struct ipc_keys_loaded *m = &body->keys_loaded;
 	bool is_first = p->cert.chain_fd < 0;
-	int fd;
+	char why[WHY_MAX] = "";
 
 	c->heard_ms = now_ms();
 	if (m->what != LOAD_CERT) {
@@ -430,38 +521,40 @@ on_keys_loaded(void *arg, struct peer *from, const union ipc_body *body, const i
 	}
 	if (p->reload.step == RELOAD_CERT &&
 	    m->generation == p->reload.cert.generation) {
-		if (!m->is_bad &&
-		    memfd_of("tandem-chain", m->chain.p, m->chain.n, &fd) == 0) {
-			replace_fd(&p->reload.cert.chain_fd, fd);
-			p->reload.cert.is_rsa = m->is_rsa;
-			note_facts(&p->reload.cert, m->chain.p, m->chain.n);
-		}
+		if (!m->is_bad)
+			(void)certificate_note(&p->reload.cert, m);
 		reload_cert_loaded(p, m);
 		return;
 	}
-	if (m->generation != p->cert.generation)
+	if (certswap_loaded(p, m) || m->generation != p->cert.generation)
 		return;
+	if (m->is_bad && is_first && p->cert.is_live) {
+		/* Whatever acmed left behind: the service has a certificate (R35). */
+		certswap_refuse(p, m->text, p->cert.pem_fd);
+		if (certificate_read_own(&p->cert, p, why) == 0) {
+			p->cert.generation = ++p->last_cert;
+			certificate_load(p, &p->cert);
+			return;
+		}
+	}
 	if (m->is_bad) {
-		log_err(0, "certificate: %s", m->text);
+		log_err(0, "certificate: %s", why[0] != '\0' ? why : m->text);
 		if (is_first) {
 			p->exit_code = 78;
 			parent_stop(p);
 		}
 		return;
 	}
-	int rc = memfd_of("tandem-chain", m->chain.p, m->chain.n, &fd);
-	if (rc < 0) {
-		log_err(0, "certificate: %s", err_text(rc));
+	if (!certificate_note(&p->cert, m)) {
+		log_err(0, "certificate: %s", err_text(E_NOMEM));
 		return;
 	}
-	replace_fd(&p->cert.chain_fd, fd);
-	p->cert.is_rsa = m->is_rsa;
-	note_facts(&p->cert, m->chain.p, m->chain.n);
 	if (is_first)
 		first_certificate(p);
 	for (unsigned i = 0; i < p->n_process; i++)
 		if (p->process[i].who == IPC_WORKER)
 			handout_worker(&p->process[i]);
+	certswap_resume(p);
 }
 
 /* The *when* of permission: only addresses of our own pools, only our own

@@ -191,7 +191,8 @@ make_dirs(struct parent *p, char *why)
 	    (rc = make_dir(state, "", 0755, 0, 0, why)) < 0 ||
 	    (rc = make_dir(state, "keys", 0700, 0, 0, why)) < 0 ||
 	    (rc = give_dir(p, process_of(p, IPC_AUTH, 0), why)) < 0 ||
-	    (rc = give_dir(p, process_of(p, IPC_SESSION, 0), why)) < 0)
+	    (rc = give_dir(p, process_of(p, IPC_SESSION, 0), why)) < 0 ||
+	    (rc = certswap_make_folder(p, why)) < 0)
 		return rc;
 	return 0;
 }
@@ -399,6 +400,7 @@ static void
 on_ping(uv_timer_t *t)
 {
 	process_ping(t->data);
+	certswap_tick(t->data);
 }
 
 static void
@@ -433,6 +435,7 @@ start_loop(struct parent *p, char *why)
 		p->process[i].respawn.data = &p->process[i];
 	}
 	pairing_init(p);
+	certswap_init(p);
 	p->pinged_ms = now_ms();
 	uv_timer_start(&p->ping, on_ping, PING_MS, PING_MS);
 	return 0;
@@ -551,6 +554,7 @@ close_loop(struct parent *p)
 	for (unsigned i = 0; i < p->n_process; i++)
 		process_close(&p->process[i]);
 	pairing_close(p);
+	certswap_close(p);
 	uv_walk(&p->loop, close_handle, NULL);
 	uv_run(&p->loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&p->loop);
@@ -587,6 +591,21 @@ undo(struct parent *p)
 
 /* ---- main */
 
+/* Without a good one of acmed's we serve our own: it is only one service of two that
+ * has trouble then. */
+static int
+first_certificate(struct parent *p, char *why)
+{
+	int rc = certificate_read(&p->cert, p, why);
+
+	if (rc < 0 && p->cert.is_live) {
+		certswap_refuse(p, why, -1);
+		why[0] = '\0';
+		rc = certificate_read_own(&p->cert, p, why);
+	}
+	return rc;
+}
+
 static int
 set_up(struct parent *p, char *why)
 {
@@ -600,7 +619,7 @@ set_up(struct parent *p, char *why)
 	list_processes(p);
 	if ((rc = make_dirs(p, why)) < 0 || (rc = start_loop(p, why)) < 0 ||
 	    (rc = process_pairs(p, why)) < 0 || (rc = make_counters(p, why)) < 0 ||
-	    (rc = certificate_read(&p->cert, p, why)) < 0 ||
+	    (rc = first_certificate(p, why)) < 0 ||
 	    (rc = token_keys_read(p, why)) < 0 ||
 	    (rc = setup_memfd(p->setup, &p->config_fd)) < 0 ||
 	    (rc = make_network(p, why)) < 0 || (rc = make_control_socket(p, why)) < 0)
@@ -609,6 +628,7 @@ set_up(struct parent *p, char *why)
 	setup_publish(p->setup, p->opt);
 	say_choices(p);
 	pairing_start(p);
+	certswap_start(p);
 	return start_children(p, why);
 }
 
@@ -639,6 +659,10 @@ parent_new(const struct parent_options *o)
 	p->started_ms = now_ms();
 	p->control_fd = p->lock_fd = p->config_fd = p->token_keys_fd = -1;
 	p->cert.pem_fd = p->cert.chain_fd = -1;
+	p->previous.pem_fd = p->previous.chain_fd = -1;
+	p->certswap.refused_fd = -1;
+	p->certswap.cert.pem_fd = p->certswap.cert.chain_fd = -1;
+	p->reload.cert.pem_fd = p->reload.cert.chain_fd = -1;
 	p->reload.config_fd = -1;
 	for (unsigned w = 0; w < CHILD_WORKERS; w++)
 		p->tun[w].fd = p->counters[w] = -1;

@@ -303,6 +303,7 @@ on_death(struct process *c, int status)
 	event_send(p, EV_PROCESS_DIED, how, c->name, (uint64_t)pid);
 	pairing_child_died(c);
 	reload_child_died(p, c);
+	certswap_child_died(p, c);
 	respawn_later(c);
 }
 

@@ -74,14 +74,32 @@ finish(struct parent *p, bool is_bad, const char *text)
 	if (r->put_id != 0)
 		put_done(p, r->put_id, is_bad, text);
 	r->put_id = 0;
-	if (r->is_again) {
-		r->is_again = false;
-		r->put_id = r->next_put_id;
-		r->next_put_id = 0;
-		r->has_id = r->next_has_id;
-		r->id = r->next_id;
-		begin(p);
+	reload_resume(p);
+}
+
+static bool
+is_busy(const struct parent *p)
+{
+	return p->reload.step != RELOAD_IDLE || p->certswap.is_loading;
+}
+
+void
+reload_resume(struct parent *p)
+{
+	struct reload *r = &p->reload;
+
+	if (is_busy(p))
+		return;
+	if (!r->is_again) {
+		certswap_resume(p);
+		return;
 	}
+	r->is_again = false;
+	r->put_id = r->next_put_id;
+	r->next_put_id = 0;
+	r->has_id = r->next_has_id;
+	r->id = r->next_id;
+	begin(p);
 }
 
 static void
@@ -206,13 +224,8 @@ swap(struct parent *p)
 								      : LOG_L_INFO);
 	bool has_new_cert = r->has_cert;
 	if (has_new_cert) {
-		certificate_close(&p->cert);
-		p->cert = r->cert;
+		certificate_take(p, &r->cert);
 		r->has_cert = false;
-		log_info(0, "certificate: swapped generation=%u, valid until %s",
-			 p->cert.generation, p->cert.not_after);
-		event_send(p, EV_CERT_SWAPPED, "", p->cert.not_after,
-			   p->cert.generation);
 	}
 	r->said[0] = '\0';
 	r->step = RELOAD_CHILDREN;
@@ -246,6 +259,36 @@ findings_text(const struct config_report *report)
 	return text;
 }
 
+/* r->has_cert: another one is to be served than now. What acmed puts in place is the
+ * watch's business (certswap.c); it matters here when the operator's own files come
+ * or go, and a bad one of it must not stop a configuration. */
+static int
+read_certificate(struct parent *p, char *why)
+{
+	struct reload *r = &p->reload;
+	int rc = certificate_read(&r->cert, p, why);
+
+	if (rc < 0 && r->cert.is_live && p->cert.source == CERT_FILE) {
+		certswap_refuse(p, why, -1);
+		why[0] = '\0';
+		rc = certificate_read_own(&r->cert, p, why);
+	}
+	if (p->cert.source != CERT_FILE && (r->cert.is_live || p->cert.is_live) &&
+	    r->cert.source != CERT_FILE) {
+		certificate_close(&r->cert);
+		p->certswap.is_due = true;
+		why[0] = '\0';
+		return 0;
+	}
+	r->has_cert = rc == 0;
+	if (rc == 0 && certificate_same(&r->cert, &p->cert)) {
+		p->cert.is_live = r->cert.is_live;
+		certificate_close(&r->cert);
+		r->has_cert = false;
+	}
+	return rc;
+}
+
 static void
 begin(struct parent *p)
 {
@@ -268,18 +311,15 @@ begin(struct parent *p)
 	    needs_restart(p, r->setup->config, why, sizeof(why)) ||
 	    sockets_open(&r->sockets, r->setup->config, p->workers, &p->sockets,
 			 &p->last_handle, why) < 0 ||
-	    certificate_read(&r->cert, p, why) < 0) {
+	    read_certificate(p, why) < 0) {
 		refuse(p, why[0] != '\0' ? why : "out of memory");
 		return;
 	}
-	r->has_cert = true;
 	if ((rc = setup_memfd(r->setup, &r->config_fd)) < 0) {
 		refuse(p, err_text(rc));
 		return;
 	}
-	if (certificate_same(&r->cert, &p->cert)) {
-		certificate_close(&r->cert);
-		r->has_cert = false;
+	if (!r->has_cert) {
 		swap(p);
 		return;
 	}
@@ -296,7 +336,7 @@ reload_ask(struct parent *p, bool has_id, uint32_t id)
 
 	if (p->is_stopping)
 		return;
-	if (r->step != RELOAD_IDLE) {
+	if (is_busy(p)) {
 		r->is_again = true;
 		r->next_has_id = has_id;
 		r->next_id = id;
@@ -354,7 +394,7 @@ reload_put(struct parent *p, const struct ipc_config_put *m, int fd)
 		put_done(p, m->id, !is_good, said);
 		return;
 	}
-	if (r->step == RELOAD_IDLE)
+	if (!is_busy(p))
 		r->put_id = m->id;
 	else
 		r->next_put_id = m->id;
@@ -364,11 +404,21 @@ reload_put(struct parent *p, const struct ipc_config_put *m, int fd)
 void
 reload_cert_loaded(struct parent *p, const struct ipc_keys_loaded *m)
 {
-	char text[320];
+	char text[WHY_MAX];
 
 	if (!m->is_bad && p->reload.cert.chain_fd >= 0) {
 		swap(p);
 		return;
+	}
+	if (m->is_bad && p->reload.cert.is_live) {
+		struct certificate *cert = &p->reload.cert;
+		certswap_refuse(p, m->text, cert->pem_fd);
+		cert->pem_fd = -1;
+		if (certificate_read_own(cert, p, text) == 0) {
+			cert->generation = ++p->last_cert;
+			certificate_load(p, cert);
+			return;
+		}
 	}
 	snprintf(text, sizeof(text), "certificate: %s",
 		 m->is_bad ? m->text : "no memory");

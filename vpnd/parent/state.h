@@ -2,7 +2,8 @@
 /* state.h -- all that the parent holds, and which file acts on it.
  *
  * parent.c start, run, stop; process.c children and their socket pairs;
- * handout.c what each child is given; reload.c a changed configuration;
+ * handout.c what each child is given; reload.c a changed configuration; certswap.c a
+ * certificate that acmed put in place, and its challenges;
  * status.c the answer to `vpnctl status`; pairing.c hasync, and what a change of the
  * role asks for.
  */
@@ -58,11 +59,13 @@ struct pair {
 };
 
 enum cert_source { CERT_FILE, CERT_STORED, CERT_SELF_SIGNED };
+#define CERT_LIVE "live.pem" /* of STATEDIR/certs: what acmed wants served */
 
 /* What keys was given, so that a restarted keys gets the same: the workers'
  * requests name the generation. */
 struct certificate {
 	enum cert_source source;
+	bool is_live; /* it came from CERT_LIVE */
 	uint32_t generation;
 	int pem_fd;   /* memfd with key and chain; -1 none yet */
 	int chain_fd; /* memfd for the workers; -1 until keys has answered */
@@ -85,6 +88,24 @@ struct reload {
 	bool has_cert;
 	uv_timer_t deadline;
 	char said[1024]; /* what children had to say */
+};
+
+/* The folder STATEDIR/certs, and the swap that a change of it asks for. */
+struct certswap {
+	uv_fs_event_t folder;
+	uv_timer_t settle, deadline;
+	bool has_handles, is_watching;
+	uint64_t folder_ino, live_stamp; /* what is there, as seen last */
+	bool is_due;                     /* when keys is free again */
+	bool is_loading; /* keys was given `cert` and has not answered */
+	unsigned tries;
+	struct certificate cert;
+	int refused_fd; /* what was refused last, not to be tried again; -1 */
+	struct {
+		char name[254];
+		int fd;
+	} challenge[IPC_CHALLENGES];
+	unsigned n_challenge;
 };
 
 /* A list of clients that are being tickled. */
@@ -151,7 +172,9 @@ struct parent {
 	struct router router;
 	struct forwarding forwarding;
 	struct certificate cert;
+	struct certificate previous; /* a connection may still begin with it */
 	uint32_t last_cert; /* generation; one that was refused is not used again */
+	struct certswap certswap;
 	int token_keys_fd;
 	bool has_loop, has_firewall, has_routes;
 
@@ -190,8 +213,18 @@ void handout_start(struct process *c);
 void handout_worker(struct process *c);
 void handout_config(struct process *c);
 void handout_cert(struct process *c);
+void handout_challenge(struct process *c, const char *name, int fd);
 void handout_listener(struct process *c, const struct listener *l);
+int memfd_of(const char *name, const void *bytes, size_t n, int *fd);
+/* What should be served: the configured files, or else CERT_LIVE, or else our own. On
+ * an error cert->is_live tells whether CERT_LIVE is to blame. */
 int certificate_read(struct certificate *cert, const struct parent *p, char *why);
+/* Our own, whatever else there is; an empty file when it must be made. */
+int certificate_read_own(struct certificate *cert, const struct parent *p, char *why);
+/* keys has it: it becomes the one that is served. Takes *cert over. */
+void certificate_take(struct parent *p, struct certificate *cert);
+/* What keys said about it; false: no memory. */
+bool certificate_note(struct certificate *cert, const struct ipc_keys_loaded *m);
 void certificate_close(struct certificate *cert);
 bool certificate_same(const struct certificate *a, const struct certificate *b);
 int token_keys_read(struct parent *p, char *why);
@@ -212,6 +245,25 @@ void reload_cert_loaded(struct parent *p, const struct ipc_keys_loaded *m);
 void reload_config_done(struct parent *p, struct process *c,
 			const struct ipc_config_done *m);
 void reload_child_died(struct parent *p, struct process *c);
+
+/* Go on with what had to wait for a certificate. */
+void reload_resume(struct parent *p);
+
+/* certswap.c: a change of STATEDIR/certs is no change of the configuration. */
+void certswap_init(struct parent *p);
+int certswap_make_folder(struct parent *p, char *why);
+void certswap_start(struct parent *p);
+void certswap_handout(struct process *c); /* the challenges, to a new worker */
+/* Has the folder changed without our hearing of it? */
+void certswap_tick(struct parent *p);
+/* keys is free: do what had to wait. */
+void certswap_resume(struct parent *p);
+/* False: it was about another certificate. */
+bool certswap_loaded(struct parent *p, const struct ipc_keys_loaded *m);
+void certswap_child_died(struct parent *p, struct process *c);
+/* CERT_LIVE cannot be served: say so once. Takes the descriptor, -1 if none. */
+void certswap_refuse(struct parent *p, const char *why, int pem_fd);
+void certswap_close(struct parent *p);
 
 /* pairing.c */
 void pairing_init(struct parent *p);

@@ -93,10 +93,11 @@ certificate(const struct parent *p)
 	X509 *x = bio != NULL ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
 	uint8_t md[EVP_MAX_MD_SIZE];
 	unsigned md_n;
-	json_t *o = json_pack("{s:s, s:s, s:s, s:i}", "source", source[cert->source],
-			      "not_after", cert->not_after, "key",
-			      cert->is_rsa ? "RSA" : "ECDSA", "generation",
-			      (int)cert->generation);
+	json_t *o =
+		json_pack("{s:s, s:s, s:s, s:i}", "source",
+			  cert->is_live ? "live" : source[cert->source], "not_after",
+			  cert->not_after, "key", cert->is_rsa ? "RSA" : "ECDSA",
+			  "generation", (int)cert->generation);
 
 	if (o != NULL && x != NULL) {
 		const ASN1_INTEGER *serial = X509_get0_serialNumber(x);

@@ -416,6 +416,10 @@ handshake(struct conn *c)
 
 	if (rc == 1) {
 		conn_move(c, CONN_REQUEST);
+		if (c->is_challenge) {
+			conn_finish(c, "an ACME server has seen its challenge");
+			return false;
+		}
 		c->deadline_ms =
 			c->w->now_ms + (uint64_t)c->w->cfg->login_timeout_s * 1000;
 		return true;

@@ -251,6 +251,7 @@ tls_init(struct worker *w)
 					 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(w->tls, 0);
 	SSL_CTX_set_verify(w->tls, SSL_VERIFY_NONE, NULL);
+	SSL_CTX_set_client_hello_cb(w->tls, challenge_on_hello, NULL);
 	if (SSL_CTX_set_cipher_list(w->tls, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 ||
 	    SSL_CTX_set_ciphersuites(w->tls, SUITES_13) != 1 ||
 	    SSL_CTX_set1_groups_list(w->tls, "X25519:P-256:P-384") != 1)

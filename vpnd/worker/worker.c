@@ -202,6 +202,25 @@ on_cert(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 		log_debug(0, "certificate generation %u", m->cert.generation);
 }
 
+static void
+on_challenge(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	struct worker *w = arg;
+	uint8_t *pem = NULL;
+	size_t n = 0;
+	int rc = file_read_fd(fds[0], IPC_CHALLENGE_PEM, &pem, &n);
+
+	close(fds[0]);
+	if (rc == 0)
+		rc = challenge_set(w, m->challenge.name, span_of(pem, n));
+	if (pem != NULL)
+		OPENSSL_cleanse(pem, n);
+	free(pem);
+	if (rc < 0)
+		log_err(0, "the challenge for %s cannot be shown: %s",
+			m->challenge.name, err_text(rc));
+}
+
 /* Packets may wait in the device from before: not one is read until there are
  * tables to find its session in. */
 static void
@@ -305,7 +324,7 @@ static const peer_handler from_parent[IPC_TYPES] = {
 	[IPC_tun] = on_tun_fd,        [IPC_counters] = on_counters,
 	[IPC_listener] = on_listener, [IPC_unlisten] = on_unlisten,
 	[IPC_ping] = on_ping,         [IPC_process_new] = on_process_new,
-	[IPC_stop] = on_stop,
+	[IPC_stop] = on_stop,         [IPC_challenge] = on_challenge,
 };
 
 /* -- from auth and session -- */

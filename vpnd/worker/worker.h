@@ -93,6 +93,7 @@ struct conn {
 	uint64_t since_ms, deadline_ms; /* deadline 0: none */
 	uint64_t heard_ms, sent_ms, blocked_ms, dpd_ms;
 	struct login *login;
+	bool is_challenge;     /* an ACME server: the handshake is all it wants */
 	struct tunnel *tunnel; /* in CONN_TUNNEL */
 	char ended[64];        /* why, for the log */
 };
@@ -149,6 +150,12 @@ struct listener {
 	struct worker *w;
 };
 
+/* See challenge.c. */
+struct challenge {
+	char name[254];
+	SSL_CTX *ctx;
+};
+
 struct hello_wait; /* hellos whose id session is being asked about */
 
 struct worker {
@@ -166,6 +173,8 @@ struct worker {
 	SSL_CTX *tls;
 	uint32_t cert_generation;
 	char cert_sha1[41];
+	struct challenge challenge[IPC_CHALLENGES];
+	unsigned n_challenge;
 
 	struct listener listener[WORKER_LISTENERS];
 
@@ -219,6 +228,14 @@ int tls_init(struct worker *w);
 int tls_chain(struct worker *w, struct span pem, uint32_t generation);
 int tls_versions(struct worker *w);
 int tls_attach(struct conn *c);
+
+/* challenge.c: key and certificate (PEM) for an ACME server that asks for this name;
+ * empty: no more. E_INVAL: they are none, E_LIMIT. */
+int challenge_set(struct worker *w, const char *name, struct span pem);
+int challenge_on_hello(SSL *ssl, int *alert, void *arg);
+/* The body of the extension: is acme-tls/1 in it; which host does it name? */
+bool challenge_is_offered(struct span alpn);
+struct span challenge_host(struct span server_name);
 
 /* listener.c */
 int listener_add(struct worker *w, const struct ipc_listener *m, int tcp, int udp);
