@@ -158,6 +158,10 @@ titled_new(struct config *c, enum config_section id, const char *title)
 		struct config_group *g = &c->group[c->n_group++];
 		snprintf(g->name, sizeof(g->name), "%s", title);
 		base = g;
+	} else if (id == SECTION_DDNS) {
+		struct config_ddns *d = &c->ddns[c->n_ddns++];
+		snprintf(d->wan, sizeof(d->wan), "%s", title);
+		base = d;
 	} else {
 		struct config_wan *w = &c->wan[c->n_wan++];
 		snprintf(w->name, sizeof(w->name), "%s", title);
@@ -393,6 +397,114 @@ check_groups(struct load *l)
 	}
 }
 
+const char *
+config_wan_name(const struct config *c, const char *wan)
+{
+	return strcmp(wan, "wan1") == 0   ? c->hostname
+	       : strcmp(wan, "wan2") == 0 ? c->backup_hostname
+					  : NULL;
+}
+
+static void
+ddns_wrong(struct load *l, unsigned i, const char *option, const char *text)
+{
+	const struct config_ddns *d = &l->c->ddns[i];
+	unsigned line = line_of(l, SECTION_DDNS, option, i);
+	char path[96];
+
+	snprintf(path, sizeof(path), "ddns.%s.%s", d->wan, option);
+	report_error(l->report, l->name,
+		     line ? line : line_of(l, SECTION_DDNS, "provider", i), path, "%s",
+		     text);
+}
+
+/* Not longer than a name in it can be: a.zone or the zone itself. */
+static bool
+is_in_zone(const char *name, const char *zone)
+{
+	size_t n = strlen(name), z = strlen(zone);
+
+	return n >= z && strcasecmp(name + n - z, zone) == 0 &&
+	       (n == z || name[n - z - 1] == '.');
+}
+
+static void
+check_rfc2136(struct load *l, unsigned i, const char *name)
+{
+	const struct config_ddns *d = &l->c->ddns[i];
+
+	if (d->server[0] == '\0')
+		ddns_wrong(l, i, "server",
+			   "rfc2136 needs the zone's server: its name or address");
+	if (d->zone[0] == '\0')
+		ddns_wrong(l, i, "zone", "rfc2136 needs the zone that holds the name");
+	else if (name[0] != '\0' && !is_in_zone(name, d->zone))
+		ddns_wrong(l, i, "zone",
+			   "the name is not in this zone: set the zone that holds "
+			   "server.hostname (wan1) or server.backup_hostname (wan2)");
+	if (d->key_name[0] == '\0')
+		ddns_wrong(l, i, "key_name",
+			   "rfc2136 needs a TSIG key: set its name, and secret");
+}
+
+static void
+check_ddns(struct load *l)
+{
+	for (unsigned i = 0; i < l->c->n_ddns; i++) {
+		const struct config_ddns *d = &l->c->ddns[i];
+		const char *name = config_wan_name(l->c, d->wan);
+
+		if (name == NULL) {
+			ddns_wrong(l, i, "provider",
+				   "there is a name for \"wan1\" and for \"wan2\" "
+				   "only: give the section one of these titles");
+			continue;
+		}
+		if (d->provider == DDNS_NONE)
+			continue;
+		if (name[0] == '\0')
+			ddns_wrong(l, i, "provider",
+				   strcmp(d->wan, "wan1") == 0
+					   ? "no name to keep: set server.hostname"
+					   : "no name to keep: set "
+					     "server.backup_hostname");
+		if (d->secret[0] == '\0')
+			ddns_wrong(l, i, "secret",
+				   "needs a secret: store it with \"vpnctl secret set "
+				   "NAME\" and set its name");
+		if (d->provider == DDNS_RFC2136)
+			check_rfc2136(l, i, name);
+		if (d->provider == DDNS_DYNDNS2 && d->url[0] == '\0')
+			ddns_wrong(l, i, "url",
+				   "dyndns2 needs the address of its updates");
+		if (d->provider == DDNS_DYNDNS2 && d->user[0] == '\0')
+			ddns_wrong(l, i, "user", "dyndns2 needs a user name");
+		if (d->is_fixed &&
+		    ((d->family == DDNS_IPV4 && d->address4.s_addr == 0) ||
+		     (d->family == DDNS_IPV6 && IN6_IS_ADDR_UNSPECIFIED(&d->address6))))
+			ddns_wrong(l, i, "address",
+				   "has no address of the family that is kept: add one "
+				   "or change family");
+	}
+}
+
+/* Says why there will be none; the section may serve the other node. */
+static void
+check_ddns_wans(struct load *l, const struct config_wan *w)
+{
+	for (unsigned i = 0; i < l->c->n_ddns; i++)
+		if (l->c->ddns[i].provider != DDNS_NONE &&
+		    strcmp(l->c->ddns[i].wan, w->name) == 0) {
+			char path[96];
+
+			snprintf(path, sizeof(path), "ddns.%s", w->name);
+			report_warning(l->report, l->name, 0, path,
+				       "uplink \"%s\" is cellular: it carries no "
+				       "service and gets no DNS record",
+				       w->name);
+		}
+}
+
 static void
 check_wans(struct load *l)
 {
@@ -421,6 +533,8 @@ check_wans(struct load *l)
 					"off here");
 			w->service = false;
 		}
+		if (w->type == UPLINK_CELLULAR)
+			check_ddns_wans(l, w);
 		is_served |= w->service;
 		unsigned nat = line_of(l, SECTION_WAN, "nat", i);
 		if (c->mode == MODE_PASSTHROUGH && nat == 0)
@@ -499,6 +613,7 @@ config_load(struct config **out, const char *name, const char *text,
 		check_routing(&main_);
 		check_dynamic(&main_);
 		check_groups(&main_);
+		check_ddns(&main_);
 	}
 	if (node_text == NULL || node.scan.clean != NULL)
 		check_wans(&node);

@@ -26,6 +26,9 @@ enum {
 	CONFIG_DOMAINS = 256,       /* dynamic client routing */
 	CONFIG_DOMAINS_TEXT = 5000, /* all of them with commas: the clients' limit */
 	CONFIG_GROUPS = 32,
+	CONFIG_DDNS = CONFIG_WANS, /* one per uplink */
+	CONFIG_STUN = 4,           /* servers to ask for the outside address */
+	CONFIG_HOST = 254,         /* a name or address, NUL counted */
 	CONFIG_BANNER = 4096,
 	CONFIG_TEXT_MAX = 256 * 1024, /* bytes of one file */
 };
@@ -55,6 +58,11 @@ enum cert_method { METHOD_AUTO, METHOD_CUSTOM, METHOD_SELF_SIGNED };
 enum cert_key_type { CERT_P256, CERT_RSA2048 };
 enum cert_challenge { CHALLENGE_AUTO, CHALLENGE_DNS, CHALLENGE_ALPN, CHALLENGE_HTTP };
 
+enum ddns_provider { DDNS_NONE, DDNS_RFC2136, DDNS_DYNDNS2 };
+enum ddns_algorithm { DDNS_SHA256, DDNS_SHA512 };
+enum ddns_family { DDNS_BOTH, DDNS_IPV4, DDNS_IPV6 };
+enum ddns_foreign { DDNS_CORRECT, DDNS_REPORT };
+
 /* One uplink (node.conf). ifname "" = the interface of the default route,
  * found by the parent at start. */
 struct config_wan {
@@ -74,6 +82,31 @@ struct config_route {
 struct config_group {
 	char name[64];
 	char label[64];
+};
+
+/* How the record of an uplink's name is kept: server.hostname for "wan1",
+ * server.backup_hostname for "wan2". */
+struct config_ddns {
+	char wan[16]; /* the title */
+	enum ddns_provider provider;
+	char server[CONFIG_HOST]; /* DNS server: name or address */
+	uint16_t port;
+	char zone[CONFIG_HOST];
+	char key_name[CONFIG_HOST];
+	enum ddns_algorithm key_algorithm;
+	char secret[64]; /* name of a stored secret: TSIG key, or password */
+	char user[128];
+	char url[256]; /* dyndns2 */
+	char ca_file[256];
+	struct in_addr address4; /* fixed; zero: found */
+	struct in6_addr address6;
+	bool is_fixed; /* an address is given: none is looked for */
+	enum ddns_family family;
+	unsigned ttl_s, min_interval_s, check_interval_s;
+	enum ddns_foreign on_foreign_change;
+	char stun[CONFIG_STUN][CONFIG_HOST + 6]; /* "host" or "host:port" */
+	unsigned n_stun;
+	char lookup_url[256]; /* HTTPS page that tells our address */
 };
 
 struct config {
@@ -150,6 +183,10 @@ struct config {
 	unsigned login_timeout_s; /* one TLS connection's whole login */
 	unsigned max_attempts;    /* wrong passwords per login */
 
+	/* dynamic DNS */
+	struct config_ddns ddns[CONFIG_DDNS];
+	unsigned n_ddns;
+
 	bool log_debug;
 };
 
@@ -179,6 +216,10 @@ void config_report_free(struct config_report *r);
  * They are then told to look it up again when they come back. Not for the fun of it:
  * a client whose DNS is inside the tunnel waits for answers before it dials. */
 bool config_names_dynamic(const struct config *c);
+
+/* The name that clients dial over this uplink: "" when it is not set, NULL for an
+ * uplink that has none. */
+const char *config_wan_name(const struct config *c, const char *wan);
 
 /* Read a whole file, bounded by CONFIG_TEXT_MAX. *text is NULL with rc 0 when
  * it does not exist. The caller frees. */

@@ -13,6 +13,8 @@ nth(const struct config *c, enum config_section id, unsigned i)
 {
 	if (id == SECTION_GROUP)
 		return i < c->n_group ? &c->group[i] : NULL;
+	if (id == SECTION_DDNS)
+		return i < c->n_ddns ? &c->ddns[i] : NULL;
 	if (id == SECTION_WAN)
 		return i < c->n_wan ? &c->wan[i] : NULL;
 	return i == 0 ? c : NULL;
@@ -22,9 +24,10 @@ nth(const struct config *c, enum config_section id, unsigned i)
 static const char *
 title(enum config_section id, const void *base)
 {
-	return id == SECTION_GROUP ? ((const struct config_group *)base)->name
-	       : id == SECTION_WAN ? ((const struct config_wan *)base)->name
-				   : "";
+	return id == SECTION_GROUP  ? ((const struct config_group *)base)->name
+	       : id == SECTION_DDNS ? ((const struct config_ddns *)base)->wan
+	       : id == SECTION_WAN  ? ((const struct config_wan *)base)->name
+				    : "";
 }
 
 static const void *

@@ -11,7 +11,7 @@
 #include "common/config/report.h"
 
 /* Room for one line number per option; scan_text asserts that it is enough. */
-enum { SEEN = 64 };
+enum { SEEN = 128 };
 
 enum token_kind { END, WORD, STRING, PUNCT, BROKEN };
 
@@ -440,7 +440,7 @@ section_judge(struct scanner *p, const struct token *name, const struct token *t
 			: p->file == CONFIG_FILE_MAIN
 				? "no such section; there are server, "
 				  "client_connection, "
-				  "addressing, authentication, group"
+				  "addressing, authentication, group, ddns"
 				: "no such section; there are node, wan");
 		return NULL;
 	}
@@ -474,7 +474,7 @@ take_section(struct scanner *p)
 		/* An option outside of any section: say where it belongs. */
 		const char *home = NULL;
 		for (size_t i = 0; i < config_n_options; i++)
-			if (strcmp(config_options[i].name, word) == 0)
+			if (home == NULL && strcmp(config_options[i].name, word) == 0)
 				home = config_sections[config_options[i].section].name;
 		if (home != NULL)
 			report_error(p->report, p->name, name.line, word,

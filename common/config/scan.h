@@ -51,7 +51,7 @@ struct scan {
 	char *clean; /* NULL: nothing worth giving to libconfuse */
 	struct scan_value *value;
 	size_t n_value;
-	struct scan_title title[CONFIG_GROUPS + CONFIG_WANS];
+	struct scan_title title[CONFIG_GROUPS + CONFIG_DDNS + CONFIG_WANS];
 	size_t n_title;
 	struct scan_place place[SCAN_PLACES];
 	size_t n_place;

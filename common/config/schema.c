@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "common/err.h"
+#include "common/secret.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -794,6 +795,181 @@ domain_rule(const struct option *o, char *buf, size_t n)
 static const struct option_type type_domains = { "list of names", true, domain_parse,
 						 domain_print, domain_rule };
 
+/* ---- dynamic DNS */
+
+static int
+server_parse(const struct option *o, const char *text, void *base)
+{
+	unsigned char a[16];
+
+	if (*text && !is_host_name(text) && inet_pton(AF_INET, text, a) != 1 &&
+	    inet_pton(AF_INET6, text, a) != 1)
+		return E_INVAL;
+	return string_store(o, text, base);
+}
+
+static void
+server_rule(const struct option *o, char *buf, size_t n)
+{
+	snprintf(buf, n, "a DNS name or an address");
+}
+
+static const struct option_type type_server = { "name", false, server_parse,
+						string_print, server_rule };
+
+/* Names of keys are domain names that may have underscores. */
+static int
+key_name_parse(const struct option *o, const char *text, void *base)
+{
+	char plain[CONFIG_HOST];
+	size_t n = strlen(text);
+
+	if (n >= sizeof(plain))
+		return E_INVAL;
+	for (size_t i = 0; i <= n; i++)
+		plain[i] = (char)(text[i] == '_' ? 'x' : text[i]);
+	return *text && !is_host_name(plain) ? E_INVAL : string_store(o, text, base);
+}
+
+static void
+key_name_rule(const struct option *o, char *buf, size_t n)
+{
+	snprintf(buf, n, "the key's name at the server, like a DNS name");
+}
+
+static const struct option_type type_key_name = { "name", false, key_name_parse,
+						  string_print, key_name_rule };
+
+/* Not the secret: what `vpnctl secret set` called it. */
+static int
+secret_parse(const struct option *o, const char *text, void *base)
+{
+	return *text && !secret_name_ok(text) ? E_INVAL : string_store(o, text, base);
+}
+
+static void
+secret_rule(const struct option *o, char *buf, size_t n)
+{
+	snprintf(buf, n, "the name given to \"vpnctl secret set\": a-z 0-9 - _");
+}
+
+static const struct option_type type_secret = { "name", false, secret_parse,
+						string_print, secret_rule };
+
+/* "auto", or one address per family. */
+static int
+publish_parse(const struct option *o, const char *text, void *base)
+{
+	struct config_ddns *d = base;
+	struct in_addr a4;
+	struct in6_addr a6;
+
+	if (strcasecmp(text, "auto") == 0)
+		return d->is_fixed ? E_INVAL : 0;
+	if (inet_pton(AF_INET, text, &a4) == 1 && a4.s_addr != 0 &&
+	    !IN_MULTICAST(ntohl(a4.s_addr))) {
+		if (d->address4.s_addr != 0)
+			return E_LIMIT;
+		d->address4 = a4;
+	} else if (inet_pton(AF_INET6, text, &a6) == 1 &&
+		   !IN6_IS_ADDR_UNSPECIFIED(&a6) && !IN6_IS_ADDR_MULTICAST(&a6)) {
+		if (!IN6_IS_ADDR_UNSPECIFIED(&d->address6))
+			return E_LIMIT;
+		d->address6 = a6;
+	} else {
+		return E_INVAL;
+	}
+	d->is_fixed = true;
+	return 0;
+}
+
+static bool
+publish_print(const struct option *o, const void *base, unsigned i, char *buf, size_t n)
+{
+	const struct config_ddns *d = base;
+
+	if (!d->is_fixed) {
+		snprintf(buf, n, "auto");
+		return i == 0;
+	}
+	if (d->address4.s_addr != 0 && i-- == 0)
+		return inet_ntop(AF_INET, &d->address4, buf, (socklen_t)n) != NULL;
+	return !IN6_IS_ADDR_UNSPECIFIED(&d->address6) && i == 0 &&
+	       inet_ntop(AF_INET6, &d->address6, buf, (socklen_t)n) != NULL;
+}
+
+static void
+publish_rule(const struct option *o, char *buf, size_t n)
+{
+	snprintf(buf, n, "auto, or at most one IPv4 and one IPv6 address");
+}
+
+static const struct option_type type_publish = { "list of addresses", true,
+						 publish_parse, publish_print,
+						 publish_rule };
+
+/* "host" or "host:port" */
+static int
+stun_parse(const struct option *o, const char *text, void *base)
+{
+	struct config_ddns *d = base;
+	const char *colon = strrchr(text, ':');
+	size_t n = colon != NULL ? (size_t)(colon - text) : strlen(text);
+	char host[CONFIG_HOST];
+	unsigned long port = 3478;
+
+	if (n >= sizeof(host))
+		return E_INVAL;
+	memcpy(host, text, n);
+	host[n] = '\0';
+	if (!is_host_name(host) ||
+	    (colon != NULL && parse_digits(colon + 1, strlen(colon + 1), &port) < 0) ||
+	    port < 1 || port > 65535)
+		return E_INVAL;
+	if (d->n_stun == CONFIG_STUN)
+		return E_LIMIT;
+	snprintf(d->stun[d->n_stun], sizeof(d->stun[0]), "%s", text);
+	d->n_stun++;
+	return 0;
+}
+
+static bool
+stun_print(const struct option *o, const void *base, unsigned i, char *buf, size_t n)
+{
+	const struct config_ddns *d = base;
+
+	if (i >= d->n_stun)
+		return false;
+	snprintf(buf, n, "%s", d->stun[i]);
+	return true;
+}
+
+static void
+stun_rule(const struct option *o, char *buf, size_t n)
+{
+	snprintf(buf, n, "STUN servers as HOST or HOST:PORT, at most %d", CONFIG_STUN);
+}
+
+static const struct option_type type_stun = { "list of servers", true, stun_parse,
+					      stun_print, stun_rule };
+
+static int
+https_parse(const struct option *o, const char *text, void *base)
+{
+	if (*text && strncmp(text, "https://", 8) != 0)
+		return E_INVAL;
+	return url_parse(o, text, base);
+}
+
+static void
+https_rule(const struct option *o, char *buf, size_t n)
+{
+	snprintf(buf, n, "an address from https://, at most %zu bytes", o->size - 1);
+}
+
+static const struct option_type type_https = { "address", false, https_parse,
+					       string_print, https_rule };
+
 /* ---- appliance models: what an operator who replaces one expects to hold */
 
 static const struct {
@@ -876,6 +1052,10 @@ const struct section config_sections[SECTIONS] = {
 			    sizeof(((struct config_group *)0)->name),
 			    "An entry of the group list in the login form.",
 			    group_auth },
+	[SECTION_DDNS] = { "ddns", CONFIG_FILE_MAIN, true, CONFIG_DDNS,
+			   sizeof(((struct config_ddns *)0)->wan),
+			   "How the DNS record of an uplink's name is kept.",
+			   group_routing },
 	[SECTION_NODE] = { "node", CONFIG_FILE_NODE, false, 1, 0, "This machine.",
 			   group_routing },
 	[SECTION_WAN] = { "wan", CONFIG_FILE_NODE, true, CONFIG_WANS,
@@ -996,6 +1176,43 @@ const struct option config_options[] = {
 { SECTION_GROUP, "label", &type_string, 0, 0, "", NULL, NULL, EFFECT_NEW, false,
   AT(struct config_group, label), "What the user sees; empty: the group's name." },
 
+{ SECTION_DDNS, "provider", &type_word, 0, 0, "", "none", "none|rfc2136|dyndns2", EFFECT_LIVE, false,
+  AT(struct config_ddns, provider), "How the record is written: not at all, by signed DNS updates, or by a provider's web service." },
+{ SECTION_DDNS, "server", &type_server, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  AT(struct config_ddns, server), "The zone's authoritative server, which takes the updates; with dyndns2 the one that is asked what the zone holds, if any." },
+{ SECTION_DDNS, "port", &type_uint, 1, 65535, "port", "53", NULL, EFFECT_LIVE, false,
+  AT(struct config_ddns, port), "UDP and TCP port of that server." },
+{ SECTION_DDNS, "zone", &type_host, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  AT(struct config_ddns, zone), "The zone that holds the name." },
+{ SECTION_DDNS, "key_name", &type_key_name, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  AT(struct config_ddns, key_name), "Name of the TSIG key." },
+{ SECTION_DDNS, "key_algorithm", &type_word, 0, 0, "", "hmac-sha256", "hmac-sha256|hmac-sha512", EFFECT_LIVE, false,
+  AT(struct config_ddns, key_algorithm), "Algorithm of the TSIG key." },
+{ SECTION_DDNS, "secret", &type_secret, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  AT(struct config_ddns, secret), "Name of the stored secret: the TSIG key in base64, or the provider's password." },
+{ SECTION_DDNS, "user", &type_string, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  AT(struct config_ddns, user), "User name at the dyndns2 provider." },
+{ SECTION_DDNS, "url", &type_https, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  AT(struct config_ddns, url), "Address of the dyndns2 update, as far as the question mark." },
+{ SECTION_DDNS, "ca_file", &type_path, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  AT(struct config_ddns, ca_file), "PEM file with the authorities of url and lookup_url; empty: the system's." },
+{ SECTION_DDNS, "address", &type_publish, 0, 0, "", "auto", NULL, EFFECT_LIVE, false,
+  AT(struct config_ddns, address4), "Addresses to publish; auto finds the uplink's public ones." },
+{ SECTION_DDNS, "family", &type_word, 0, 0, "", "both", "both|ipv4|ipv6", EFFECT_LIVE, false,
+  AT(struct config_ddns, family), "Which records are kept: A, AAAA or both." },
+{ SECTION_DDNS, "ttl", &type_duration, 1, DAYS, "seconds", "1 minute", NULL, EFFECT_LIVE, false,
+  AT(struct config_ddns, ttl_s), "Time to live of the record." },
+{ SECTION_DDNS, "min_interval", &type_duration, 0, DAYS, "seconds", "10", NULL, EFFECT_LIVE, false,
+  AT(struct config_ddns, min_interval_s), "Shortest time between two updates of a record." },
+{ SECTION_DDNS, "check_interval", &type_duration, 1, DAYS, "seconds", "5 minutes", NULL, EFFECT_LIVE, false,
+  AT(struct config_ddns, check_interval_s), "How often the zone is compared with what it should hold." },
+{ SECTION_DDNS, "on_foreign_change", &type_word, 0, 0, "", "correct", "correct|report", EFFECT_LIVE, false,
+  AT(struct config_ddns, on_foreign_change), "A record that someone else changed is corrected, or only reported." },
+{ SECTION_DDNS, "stun", &type_stun, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  AT(struct config_ddns, stun), "STUN servers that tell the address outside a NAT; two of them must agree." },
+{ SECTION_DDNS, "lookup_url", &type_https, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
+  AT(struct config_ddns, lookup_url), "Web page that tells the address outside a NAT, when STUN does not." },
+
 { SECTION_NODE, "name", &type_host, 0, 0, "", NULL, NULL, EFFECT_RESTART, false,
   IN(node_name), "Name of this node in events; empty: the host name." },
 { SECTION_NODE, "virtual_addresses", &type_virtual, 0, 0, "", NULL, NULL, EFFECT_LIVE, false,
@@ -1026,6 +1243,10 @@ _Static_assert(sizeof(enum tls_max) == sizeof(unsigned) &&
 		       sizeof(enum node_role) == sizeof(unsigned) &&
 		       sizeof(enum dynamic_mode) == sizeof(unsigned) &&
 		       sizeof(enum displace) == sizeof(unsigned) &&
+		       sizeof(enum ddns_provider) == sizeof(unsigned) &&
+		       sizeof(enum ddns_algorithm) == sizeof(unsigned) &&
+		       sizeof(enum ddns_family) == sizeof(unsigned) &&
+		       sizeof(enum ddns_foreign) == sizeof(unsigned) &&
 		       sizeof(enum node_mode) == sizeof(unsigned),
 	       "an enum is not the size of unsigned");
 _Static_assert(sizeof(enum cert_method) == sizeof(unsigned) &&

@@ -25,6 +25,7 @@ enum config_section {
 	SECTION_ADDRESSING,
 	SECTION_AUTH,
 	SECTION_GROUP,
+	SECTION_DDNS,
 	SECTION_NODE,
 	SECTION_WAN,
 	SECTIONS
@@ -43,7 +44,7 @@ struct section {
 struct option;
 
 /* A kind of value. `base` is what option.offset counts from: struct config,
- * or for a titled section its struct config_group or config_wan. */
+ * or for a titled section its struct config_group, config_ddns or config_wan. */
 struct option_type {
 	const char *name;
 	bool is_list;

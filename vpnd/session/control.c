@@ -695,9 +695,10 @@ cmd_pair(struct client *k, const json_t *q)
 static void
 put_settings(json_t *rows, const struct config *c, const struct option *o)
 {
-	unsigned n = o->section == SECTION_GROUP ? c->n_group
-		     : o->section == SECTION_WAN ? c->n_wan
-						 : 1;
+	unsigned n = o->section == SECTION_GROUP  ? c->n_group
+		     : o->section == SECTION_DDNS ? c->n_ddns
+		     : o->section == SECTION_WAN  ? c->n_wan
+						  : 1;
 
 	for (unsigned i = 0; i < n; i++) {
 		const void *base = c;
@@ -708,6 +709,9 @@ put_settings(json_t *rows, const struct config *c, const struct option *o)
 		if (o->section == SECTION_GROUP) {
 			base = &c->group[i];
 			title = c->group[i].name;
+		} else if (o->section == SECTION_DDNS) {
+			base = &c->ddns[i];
+			title = c->ddns[i].wan;
 		} else if (o->section == SECTION_WAN) {
 			base = &c->wan[i];
 			title = c->wan[i].name;
