@@ -21,11 +21,12 @@ wan_covers(const struct ip_addr *net, unsigned len, const struct ip_addr *a)
 static bool
 is_dialable(const struct ip_addr *a)
 {
+	struct in6_addr six = ip_v6(a);
+
 	if (a->family == 4)
 		return a->b[0] != 127 && !(a->b[0] == 169 && a->b[1] == 254);
-	return a->family == 6 &&
-	       !IN6_IS_ADDR_LINKLOCAL((const struct in6_addr *)a->b) &&
-	       !IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)a->b);
+	return a->family == 6 && !IN6_IS_ADDR_LINKLOCAL(&six) &&
+	       !IN6_IS_ADDR_LOOPBACK(&six);
 }
 
 /* The virtual addresses of one family that belong on this interface. */
