@@ -165,7 +165,7 @@ pair_certificates() {
 			-keyout "$LAB/$n.key" -out "$LAB/$n.csr" 2> /dev/null &&
 		openssl x509 -req -in "$LAB/$n.csr" -CA "$LAB/ca.pem" -CAkey "$LAB/ca.key" \
 			-set_serial 0x$RANDOM -days 30 -out "$LAB/$n.pem" -extfile <(echo \
-			"subjectAltName=DNS:vpn.example,IP:192.0.2.10,IP:198.51.100.10,IP:2001:db8:1::10,IP:2001:db8:2::10") \
+			"subjectAltName=DNS:vpn.example,DNS:vpn1.example,DNS:vpn2.example,IP:192.0.2.10,IP:198.51.100.10,IP:2001:db8:1::10,IP:2001:db8:2::10") \
 			2> /dev/null &&
 		in_node $n sh -c 'cat > /etc/tandem/cert.pem' < "$LAB/$n.pem" &&
 		in_node $n sh -c 'umask 77; cat > /etc/tandem/key.pem' < "$LAB/$n.key" || return 1
