@@ -197,13 +197,15 @@ the_newer_connection_wins(void)
 {
 	static const struct {
 		int64_t their_s; /* against ours */
-		bool is_ours_first, yields;
+		bool is_active, yields;
 		const char *text;
 	} row[] = {
-		{ -5, false, false, "theirs is older: we keep it" },
+		{ -5, true, false, "theirs is older: we keep it" },
 		{ 5, true, true, "theirs is newer: we let go" },
-		{ 0, true, false, "at the same second the first name keeps it" },
+		{ 0, true, false, "at the same second the active node keeps it" },
 		{ 0, false, true, "and the other lets go" },
+		{ -29, false, true, "also when its clock is late" },
+		{ -31, false, false, "but not for a connection long before" },
 	};
 	char token[IPC_TOKEN_MAX + 1];
 
@@ -217,7 +219,7 @@ the_newer_connection_wins(void)
 		session_there(
 			lab.t, s->claims.sid, true,
 			(uint64_t)((int64_t)(lab.now.wall_ms / 1000) + row[i].their_s),
-			row[i].is_ours_first, lab.now);
+			row[i].is_active, lab.now);
 		is_int(s->state, row[i].yields ? SESSION_AWAY : SESSION_CONNECTED,
 		       row[i].text);
 		is_int(lab.sent[IPC_tunnel_close], row[i].yields, "closed or not");

@@ -300,8 +300,8 @@ take_peer_endpoints(struct pair *p, struct span in, bool is_delta)
 	while (cluster_entry_decode(&in, &e) == 0)
 		if (e.key_n == IPC_SID)
 			session_there(p->host->control->table, e.key, !e.is_gone,
-				      endpoint_since_s(e.expires_s),
-				      strcmp(p->node, p->peer) < 0, pair_now(p));
+				      endpoint_since_s(e.expires_s), p->is_active,
+				      pair_now(p));
 }
 
 /* What our predecessor said and is not true any more. */

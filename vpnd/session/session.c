@@ -14,6 +14,7 @@ enum {
 	PENDING_MS = 5 * 60 * 1000, /* a token nobody used */
 	PLACE_MS = 60 * 1000,       /* a login holds its place so long */
 	LINGER_MS = 15 * 1000,
+	CLOCKS_S = 30,   /* by which the clocks of two nodes may differ */
 	ASK_MS = 2000,   /* an answer from keys takes 12 us when all is well */
 	ASKS = 8192,     /* open questions to keys; power of two */
 	MARK_SLACK = 64, /* hosts the peer may have leased since it last told us */
@@ -1554,7 +1555,7 @@ session_revoked_there(struct session_table *t, const uint8_t sid[IPC_SID],
 
 void
 session_there(struct session_table *t, const uint8_t sid[IPC_SID], bool is_up,
-	      uint64_t wall_since_s, bool is_ours_first, struct now now)
+	      uint64_t wall_since_s, bool is_active, struct now now)
 {
 	struct session *s = session_by_sid(t, sid);
 
@@ -1572,8 +1573,8 @@ session_there(struct session_table *t, const uint8_t sid[IPC_SID], bool is_up,
 			set_state(t, s, SESSION_AWAY);
 		return;
 	}
-	if (wall_since_s < s->wall_granted_s ||
-	    (wall_since_s == s->wall_granted_s && is_ours_first))
+	if (is_active ? wall_since_s <= s->wall_granted_s
+		      : wall_since_s + CLOCKS_S < s->wall_granted_s)
 		return;
 	/* The client is there. A goodbye would end it for good. */
 	close_tls(t, s, NULL);

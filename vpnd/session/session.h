@@ -175,10 +175,11 @@ void session_peer(struct session_table *t, bool is_away, uint32_t mark, struct n
 void session_revoked_there(struct session_table *t, const uint8_t sid[IPC_SID],
 			   uint64_t wall_expiry_s, struct now now);
 /* A session is connected there since then, or no more. While it is, we keep what
- * we know of it, and our connection of it ends without a word if it is older; at
- * the same second it ends where `is_ours_first` is false. */
+ * we know of it, and our connection of it ends without a word if it is older. Two
+ * clocks are compared, so within their difference the client is where the addresses
+ * are: `is_active` says whether here. */
 void session_there(struct session_table *t, const uint8_t sid[IPC_SID], bool is_up,
-		   uint64_t wall_since_s, bool is_ours_first, struct now now);
+		   uint64_t wall_since_s, bool is_active, struct now now);
 
 /* Reading. */
 unsigned session_table_slots(const struct session_table *t);
