@@ -26,7 +26,7 @@ enum {
 	EXIT_OSERR = 71,
 	EXIT_CONFIG = 78
 };
-enum { TICK_MS = 100, LAST_MS = 300 };
+enum { TICK_MS = ROLE_TICK_MS, LAST_MS = 300 };
 
 struct hasync {
 	uv_loop_t loop;

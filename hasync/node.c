@@ -114,7 +114,8 @@ think(struct node *n)
 		event(n, "role_changed", detail);
 	}
 	if (was.vpnd_bad != is->vpnd_bad)
-		event(n, is->vpnd_bad ? "vpnd_bad" : "vpnd_good", "");
+		event(n, is->vpnd_bad ? "vpnd_bad" : "vpnd_good",
+		      role_vpnd_why(&n->role));
 	if (was.hold != is->hold)
 		event(n, is->hold ? "hold_on" : "hold_off",
 		      n->role.is_yielding ? "two nodes were active" : "");

@@ -262,14 +262,42 @@ judge_death(struct role *r, uint64_t now)
 	r->was_there = is_there;
 }
 
+/* Stuck, or not long enough back to believe that it will stay. */
 static bool
-vpnd_is_bad(const struct role *r, uint64_t now)
+is_silent(struct role *r, uint64_t now)
+{
+	if (now - r->beat_ms >= ROLE_BEAT_MS) {
+		r->was_silent = true;
+		r->silent_ms = now;
+	} else if (now - r->silent_ms >= ROLE_WELL_MS) {
+		r->was_silent = false;
+	}
+	return r->was_silent;
+}
+
+static bool
+vpnd_is_bad(struct role *r, uint64_t now)
 {
 	if (!r->c.watch_vpnd)
 		return false;
 	if (!r->vpnd_seen) /* just started: give it the time to find us */
-		return now - r->start_ms >= ROLE_BEAT_MS;
-	return !r->vpnd_there || r->vpnd_sick || now - r->beat_ms >= ROLE_BEAT_MS;
+		return now - r->start_ms >= ROLE_FIND_MS;
+	if (!r->vpnd_there) { /* its successor is another process */
+		r->was_silent = false;
+		return true;
+	}
+	return is_silent(r, now) || r->vpnd_sick;
+}
+
+const char *
+role_vpnd_why(const struct role *r)
+{
+	if (!r->out.vpnd_bad)
+		return "";
+	return !r->vpnd_seen    ? "it was not seen yet"
+	       : !r->vpnd_there ? "it is gone"
+	       : r->vpnd_sick   ? "it says that it is not well"
+				: "it is stuck";
 }
 
 bool
@@ -279,12 +307,14 @@ role_tick(struct role *r, uint64_t now)
 	uint64_t gap = now - r->tick_ms;
 
 	r->tick_ms = now;
-	if (gap >= ROLE_FROZEN_MS) {
-		/* We were stopped, and so was who beats. Claim nothing until the peer
-		 * had time to say what became of the addresses. */
+	/* We were stopped or had to wait, and so had who beats. */
+	if (gap > ROLE_TICK_MS)
+		r->beat_ms += gap - ROLE_TICK_MS;
+	if (r->beat_ms > now)
+		r->beat_ms = now;
+	/* Claim nothing until the peer had time to say what became of the addresses. */
+	if (gap >= ROLE_FROZEN_MS)
 		r->thaw_ms = now;
-		r->beat_ms += gap;
-	}
 	/* Just started beside a running keepalived: it was asked how things are. Until
 	 * it answers the files keep what our predecessor wrote. */
 	bool is_asking = r->c.has_keepalived && r->group == ROLE_UNKNOWN &&

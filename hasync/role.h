@@ -20,8 +20,14 @@ enum {
 	ROLE_NONE_COST = 120,  /* 20 - 120 = -100 */
 	ROLE_SETTLE_MS = 1000, /* gateways must differ for so long */
 	ROLE_TWO_MS = 300,     /* two active nodes: longer than a takeover overlaps */
-	ROLE_BEAT_MS = 3000,   /* vpnd silent for longer is stuck */
-	ROLE_YIELD_MS = 2000,  /* first; doubles up to */
+	ROLE_FIND_MS = 3000,   /* vpnd finds a new hasync within */
+	/* vpnd beats every 250 ms. Silent for longer it is stuck: three beats may be
+	 * late or lost. Only time in which we ran ourselves counts, so that a machine
+	 * that stands still, or has no time for either of us, moves nothing. */
+	ROLE_BEAT_MS = 1000,
+	ROLE_TICK_MS = 100,   /* between ticks; a gap counts as this much silence */
+	ROLE_WELL_MS = 2000,  /* after a silence it must beat so long to be trusted */
+	ROLE_YIELD_MS = 2000, /* first; doubles up to */
 	ROLE_YIELD_MAX_MS = 60000,
 	ROLE_DEATH_HOLD_MS =
 		2000,       /* a node whose vpnd died holds back so long at most */
@@ -70,8 +76,8 @@ struct role {
 	unsigned gateways_ok, gateways;
 	int cost, cost_wanted;
 	uint64_t cost_since_ms;
-	bool vpnd_there, vpnd_sick, vpnd_seen, was_there;
-	uint64_t beat_ms;
+	bool vpnd_there, vpnd_sick, vpnd_seen, was_there, was_silent;
+	uint64_t beat_ms, silent_ms;
 	bool keepalived_alive;
 	uint64_t keepalived_seen_ms;
 	bool is_yielding, wants_yield, wants_epoch;
@@ -91,6 +97,9 @@ void role_set_vpnd(struct role *, bool is_there, bool is_sick, uint64_t now_ms);
 void role_set_keepalived(struct role *, bool is_alive, uint64_t now_ms);
 /* 0, or E_AGAIN when the peer could not take over. */
 int role_set_hold(struct role *, bool on, bool force, uint64_t ms, uint64_t now_ms);
+
+/* Why vpnd is bad, for people; "" if it is not. */
+const char *role_vpnd_why(const struct role *);
 
 /* Every 100 ms and after each fact. True when `out` changed. */
 bool role_tick(struct role *, uint64_t now_ms);

@@ -155,6 +155,16 @@ cut_off_from_all_it_gives_its_bonus_away(void)
 	is_int(r.out.role_value, -100, "the peer, if it lives, wins at the heal");
 }
 
+/* The same with a vpnd that beats. */
+static void
+beat(struct role *r, uint64_t *t, uint64_t ms)
+{
+	for (uint64_t i = 0; i < ms; i += 100) {
+		role_set_vpnd(r, true, false, *t);
+		pass(r, t, 100);
+	}
+}
+
 static void
 a_dead_or_stuck_vpnd_is_bad(void)
 {
@@ -174,16 +184,63 @@ a_dead_or_stuck_vpnd_is_bad(void)
 	role_tick(&r, t);
 	ok(r.out.vpnd_bad, "gone: at once");
 	role_set_vpnd(&r, true, false, t);
-	pass(&r, &t, 2900);
-	ok(!r.out.vpnd_bad, "silent");
+	pass(&r, &t, 900);
+	ok(!r.out.vpnd_bad, "three beats did not come");
 	pass(&r, &t, 200);
-	ok(r.out.vpnd_bad, "silent for 3 s");
+	ok(r.out.vpnd_bad, "silent for a second");
+	is_str(role_vpnd_why(&r), "it is stuck", "and said to be");
+	beat(&r, &t, 1900);
+	ok(r.out.vpnd_bad, "it beats again: once is not enough");
+	beat(&r, &t, 300);
+	ok(!r.out.vpnd_bad, "two seconds are");
 	role_set_vpnd(&r, true, true, t);
 	role_tick(&r, t);
 	ok(r.out.vpnd_bad, "says itself that it is sick");
 	role_set_vpnd(&r, true, false, t);
 	role_tick(&r, t + 4000); /* we were frozen, not it */
 	ok(!r.out.vpnd_bad, "our own freeze is not its fault");
+	role_set_vpnd(&r, true, false, t + 8000); /* the beat is read before the tick */
+	role_tick(&r, t + 8000);
+	ok(!r.out.vpnd_bad, "whichever is handled first");
+}
+
+/* Both wait for a processor, as long as the other or longer: nobody is stuck. */
+static void
+a_busy_machine_is_not_a_stuck_vpnd(void)
+{
+	struct role_config c = primary;
+	uint64_t t, last;
+	unsigned bad = 0;
+
+	c.watch_vpnd = true;
+	struct role r = started(&c, &t);
+	role_set_vpnd(&r, true, false, t);
+	last = t;
+	srand(7);
+	for (int i = 0; i < 10000; i++) {
+		t += 100 + (uint64_t)(rand() % 900); /* each tick up to 0.9 s late */
+		if (t - last >= 2000) {              /* one beat in eight comes */
+			role_set_vpnd(&r, true, false, t);
+			last = t;
+		}
+		role_set_keepalived(&r, true, t);
+		role_tick(&r, t);
+		bad += r.out.vpnd_bad;
+	}
+	is_int((int)bad, 0, "a crawling machine: never bad");
+	bad = 0;
+	for (int i = 0; i < 10000; i++) {
+		pass(&r, &t, 100);
+		if (i % 8 == 0) /* on time here, 0.8 s apart there */
+			role_set_vpnd(&r, true, false, t);
+		bad += r.out.vpnd_bad;
+	}
+	is_int((int)bad, 0, "beats that come 550 ms late: never bad");
+	for (int i = 0; i < 40; i++) {
+		t += 200;
+		role_tick(&r, t);
+	}
+	ok(r.out.vpnd_bad, "but one who does not beat at all is, if a little later");
 }
 
 static void
@@ -350,6 +407,7 @@ main(void)
 	when_nobody_reaches_a_gateway_nothing_moves();
 	cut_off_from_all_it_gives_its_bonus_away();
 	a_dead_or_stuck_vpnd_is_bad();
+	a_busy_machine_is_not_a_stuck_vpnd();
 	of_two_active_nodes_one_yields();
 	a_yielding_node_waits_for_its_gateways();
 	a_planned_move_needs_a_ready_peer_and_ends_by_itself();

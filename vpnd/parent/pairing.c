@@ -17,7 +17,8 @@
 enum {
 	RETRY_MS = 200,
 	RETRY_MAX_MS = 2000,
-	BEAT_MS = 1000,
+	BEAT_MS = 250,     /* hasync takes a second of silence for the end (role.h) */
+	ASLEEP_MS = 2000,  /* a beat so late: we stood still */
 	HANG_MS = 5000,    /* two pings without an answer */
 	RESTARTS_SICK = 3, /* quick deaths in a row */
 	RESTART_MS = 500,  /* a worker is replaced within */
@@ -259,7 +260,7 @@ beat(struct parent *p)
 
 	/* If we were asleep ourselves, nobody's silence means anything yet. */
 	for (unsigned i = 0;
-	     q->beat_ms != 0 && now - q->beat_ms > 2 * BEAT_MS && i < p->n_process; i++)
+	     q->beat_ms != 0 && now - q->beat_ms > ASLEEP_MS && i < p->n_process; i++)
 		p->process[i].heard_ms = now;
 	q->beat_ms = now;
 	bool sick = is_sick(p, now);
