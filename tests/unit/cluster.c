@@ -456,6 +456,45 @@ a_proposal_is_voted_on(void)
 }
 
 static void
+what_is_refused_here_is_tried_again(void)
+{
+	unsigned was;
+
+	pair_up(NODE_SPARE, "");
+	push_role();
+	push("config", 0, SPAN("server { port = 447 }\n"));
+	parent_says(true, "key.pem: no such file");
+	is_int(asked, 1, "refused: not at once again");
+	lab_wait(4);
+	pair_tick(pair);
+	is_int(asked, 1, "nor after 4 s");
+	lab_wait(2);
+	pair_tick(pair);
+	ok(asked == 2 && asked_how == CONFIG_TAKE && strstr(asked_text, "447") != NULL,
+	   "after 5 s it is");
+	parent_says(true, "key.pem: no such file");
+	lab_wait(8);
+	pair_tick(pair);
+	is_int(asked, 2, "then less often");
+	lab_wait(3);
+	pair_tick(pair);
+	is_int(asked, 3, "each time");
+	for (int i = 0; i < 200; i++) { /* nobody answers: the parent died, say */
+		lab_wait(10);
+		pair_tick(pair);
+	}
+	ok(asked > 6 && asked < 15, "and never stops (%u)", asked);
+	was = asked;
+	push("config", 0, SPAN("server { port = 448 }\n"));
+	is_int((int)asked, (int)was + 1, "another one is taken at once");
+	parent_says(false, "");
+	lab_wait(400);
+	pair_tick(pair);
+	is_int((int)asked, (int)was + 1, "and once");
+	pair_down();
+}
+
+static void
 what_nobody_confirms_returns(void)
 {
 	char text[512];
@@ -580,6 +619,7 @@ main(void)
 	both_must_agree();
 	mistakes_are_refused_at_once();
 	a_proposal_is_voted_on();
+	what_is_refused_here_is_tried_again();
 	what_nobody_confirms_returns();
 	what_was_reloaded_without_the_store_is_news();
 	without_a_store_it_is_silent();

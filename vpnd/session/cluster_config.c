@@ -150,13 +150,43 @@ adopt(struct pair *p)
 	if (!p->config.is_there)
 		return;
 	pair_hash_text(p->config.text, p->config.n, hash);
-	if (strcmp(hash, pair_running_hash(p)) == 0)
-		p->adopt_hash[0] = '\0';
+	if (strcmp(hash, pair_running_hash(p)) == 0) {
+		p->adopt_hash[0] = p->refused_hash[0] = '\0';
+		p->retry_ms = 0;
+	}
 	if (strcmp(hash, pair_running_hash(p)) == 0 || strcmp(hash, p->adopt_hash) == 0)
 		return;
 	memcpy(p->adopt_hash, hash, sizeof(hash));
+	p->retry_ms = 0;
+	p->adopt_deadline_ms = pair_now(p).mono_ms + PAIR_LOAD_MS;
 	log_info(0, "configuration %s of the pair is taken", hash);
 	ask_parent(p, PUT_ADOPT, p->config.text);
+}
+
+/* What cannot be run here today may be tomorrow: a file it names comes later, say.
+ * Told once for each reason. */
+static void
+adopt_failed(struct pair *p, const char *why)
+{
+	bool is_same = strcmp(p->refused_hash, p->adopt_hash) == 0;
+	struct event e = { .what = EV_CONFIG_REFUSED,
+			   .reason = "pair",
+			   .text = why,
+			   .number = p->config.generation };
+
+	p->retry_wait_ms = !is_same ? PAIR_RETRY_MS
+			   : p->retry_wait_ms * 2 > PAIR_RETRY_MAX_MS
+				   ? PAIR_RETRY_MAX_MS
+				   : p->retry_wait_ms * 2;
+	p->retry_ms = pair_now(p).mono_ms + p->retry_wait_ms;
+	log_err(0, "configuration of the pair is refused here, again in %u s: %.*s",
+		(unsigned)(p->retry_wait_ms / 1000), (int)strcspn(why, "\n"), why);
+	if ((!is_same || strcmp(p->refused_why, why) != 0) &&
+	    p->host->control->events != NULL)
+		events_add(p->host->control->events, &e, pair_now(p).wall_ms);
+	memcpy(p->refused_hash, p->adopt_hash, sizeof(p->refused_hash));
+	snprintf(p->refused_why, sizeof(p->refused_why), "%s", why);
+	p->adopt_hash[0] = '\0';
 }
 
 /* One more line of history, the newest last. */
@@ -442,6 +472,7 @@ do_load(struct pair *p)
 		feed(p, APPLY_LOADED);
 	} else if (strcmp(a->hash, p->adopt_hash) != 0) {
 		memcpy(p->adopt_hash, a->hash, sizeof(a->hash));
+		p->adopt_deadline_ms = a->deadline_ms;
 		ask_parent(p, PUT_ADOPT, a->text);
 	} else if (p->put_id[PUT_ADOPT] == 0) {
 		/* It was told when the store said so, and has answered. */
@@ -547,10 +578,8 @@ pair_config_put_done(struct pair *p, const struct ipc_config_put_done *m)
 	} else if (m->id == p->put_id[PUT_ADOPT] && m->id != 0) {
 		p->put_id[PUT_ADOPT] = 0;
 		if (m->is_bad) {
-			log_err(0, "configuration of the pair is refused here: %.*s",
-				(int)strcspn(why, "\n"), why);
 			snprintf(p->apply.why, sizeof(p->apply.why), "%s", why);
-			p->adopt_hash[0] = '\0';
+			adopt_failed(p, why);
 		}
 		if (p->apply.state == APPLY_LOAD)
 			feed(p, m->is_bad ? APPLY_NOT_LOADED : APPLY_LOADED);
@@ -625,8 +654,17 @@ pair_config_tick(struct pair *p)
 		feed(p, APPLY_TIMEOUT);
 	if (p->put_id[PUT_VOTE] != 0 && now_ms >= p->vote_deadline_ms)
 		vote(p, false, "the parent process does not answer");
-	if (p->c != NULL && p->has_synced && p->apply.state == APPLY_IDLE)
-		check_confirm(p);
+	if (p->put_id[PUT_ADOPT] != 0 && now_ms >= p->adopt_deadline_ms) {
+		p->put_id[PUT_ADOPT] = 0;
+		adopt_failed(p, "the parent process does not answer");
+	}
+	if (p->c == NULL || !p->has_synced || p->apply.state != APPLY_IDLE)
+		return;
+	check_confirm(p);
+	if (p->retry_ms != 0 && now_ms >= p->retry_ms) {
+		p->retry_ms = 0;
+		adopt(p);
+	}
 }
 
 void

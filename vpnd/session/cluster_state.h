@@ -14,6 +14,8 @@ enum {
 	PAIR_VOTE_MS = 5000,
 	PAIR_LOAD_MS = 15000,
 	PAIR_HISTORY = 20,
+	PAIR_RETRY_MS = 5000, /* after a refusal here; doubles up to */
+	PAIR_RETRY_MAX_MS = 300000,
 };
 
 /* Entries on their way to a set of the store. */
@@ -70,6 +72,8 @@ struct pair {
 	struct apply apply;
 	uint32_t put_id[PUT_KINDS], last_put;
 	char adopt_hash[PAIR_HASH + 1]; /* of what our parent was last told to take */
+	char refused_hash[PAIR_HASH + 1], refused_why[PAIR_REASON];
+	uint64_t adopt_deadline_ms, retry_ms, retry_wait_ms; /* retry_ms 0: not due */
 	char vote_id[33], vote_text[PAIR_REASON];
 	bool has_voted, is_yes;
 	uint64_t vote_deadline_ms;
