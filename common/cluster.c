@@ -54,7 +54,8 @@ cluster_class(struct span name)
 			return CLUSTER_BAD;
 		was_slash = is_slash;
 	}
-	if (span_is(name, "revoked") || span_is(name, "bans") || span_is(name, "codes"))
+	if (span_is(name, "revoked") || span_is(name, "bans") ||
+	    span_is(name, "codes") || span_is(name, "borrowed"))
 		return CLUSTER_SET;
 	if (starts(name, "endpoints/"))
 		return CLUSTER_OWN_SET;

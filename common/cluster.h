@@ -115,7 +115,7 @@ struct cluster_msg {
 enum cluster_class {
 	CLUSTER_BAD,     /* not a name */
 	CLUSTER_WHOLE,   /* durable; put replaces all of it */
-	CLUSTER_SET,     /* durable; entries merge: "revoked", "bans", "codes" */
+	CLUSTER_SET,     /* durable; entries merge: "revoked", "bans", ... */
 	CLUSTER_OWN,     /* memory only, one writer: "counts/NODE", "node/NODE" */
 	CLUSTER_OWN_SET, /* the same with entries: "endpoints/NODE" */
 };
@@ -134,7 +134,8 @@ int cluster_decode(struct span *in, struct cluster_msg *m);
 
 /* ---- entries of a set ----
  * Revoked sessions: key = session id, value empty. Bans: key = prefix bytes.
- * Codes used up (vpnd/auth/codes.h): key = whose, value = the counter.
+ * Codes used up (vpnd/auth/codes.h): key = whose, value = the counter. Borrowed
+ * addresses (vpnd/session/borrowed.h): key = address, value = session id.
  * A key that is there twice counts with its later expiry; in an OWN_SET the newer
  * one replaces the older, and is_gone removes. expires_s: wall clock, 0 = never. */
 struct cluster_entry {

@@ -29,7 +29,9 @@ static struct lab {
 	struct event usage;
 	uint32_t next_id;
 	unsigned told_revoked, told_up, told_down; /* to the other node */
-	const char *device;                        /* of the next logins; NULL: none */
+	struct claims borrowed; /* the last address of the other half, and how many */
+	unsigned told_borrowed;
+	const char *device; /* of the next logins; NULL: none */
 } lab;
 
 static void
@@ -97,6 +99,13 @@ lab_tunnel(void *arg, const struct session *s, bool is_up)
 }
 
 static void
+lab_borrowed(void *arg, const struct session *s)
+{
+	lab.borrowed = s->claims;
+	lab.told_borrowed++;
+}
+
+static void
 lab_forget(void)
 {
 	memset(lab.sent, 0, sizeof(lab.sent));
@@ -110,7 +119,8 @@ lab_start(void)
 	static const struct session_out out = { .send = lab_send,
 						.event = lab_event,
 						.revoked = lab_revoked,
-						.tunnel = lab_tunnel };
+						.tunnel = lab_tunnel,
+						.borrowed = lab_borrowed };
 
 	is_int(session_table_new(&lab.t, &lab.config,
 				 session_slots(lab.config.session_limit), lab.dir, &out,

@@ -103,6 +103,7 @@ the_other_half_is_borrowed_only_in_need(void)
 	is_int(logins_until_full(), 4, "23, 25, 27, 29 were never leased");
 	lab.now.mono_ms += 200 * 1000; /* pending ones stay for 5 minutes */
 	is_int(logins_until_full(), 0, "and no more");
+	is_int((int)lab.told_borrowed, 4, "the peer is told of each");
 	for (uint32_t i = 0; i < session_table_slots(lab.t); i++) {
 		struct session *s = session_at(lab.t, i);
 		if (s != NULL)
@@ -110,6 +111,70 @@ the_other_half_is_borrowed_only_in_need(void)
 	}
 	lab.now.mono_ms += 3601 * 1000;
 	is_int(logins_until_full(), 29, "older than any session: the whole pool");
+	lab_down();
+}
+
+/* 10.9.0.0/27: hosts 2 to 30, 15 even, 14 odd. */
+static void
+small_pool_as(enum node_role role)
+{
+	lab_up();
+	inet_pton(AF_INET, "10.9.0.0", &lab.config.pool4.addr);
+	lab.config.pool4.len = 27;
+	lab.config.session_limit = 1000;
+	restart_as(role);
+}
+
+static void
+borrowed_there(const struct claims *c)
+{
+	session_borrowed_there(lab.t, &c->addr4, c->sid, c->wall_expiry_s, lab.now);
+}
+
+static void
+what_was_borrowed_there_is_not_leased_here(void)
+{
+	char token[IPC_TOKEN_MAX + 1];
+
+	small_pool_as(NODE_SPARE);
+	logins_until_full();
+	session_peer(lab.t, true, 0, lab.now);
+	ok(lab_login("late", token), "the primary is away, its half is borrowed from");
+	struct claims c = lab.borrowed, mine;
+	is_int(c.addr4.b[3] % 2, 0, "an even host");
+	lab_down();
+
+	small_pool_as(NODE_PRIMARY); /* it comes back, and is told */
+	borrowed_there(&c);
+	borrowed_there(&c);
+	is_int(logins_until_full(), 14, "one of its 15 is not leased");
+	is_int(lab_connect(0, token), TOKEN_OK, "it is whose it is");
+	is_int(lab_grant().addr4.b[3], c.addr4.b[3], "the same address");
+	lab_wait(61);
+	session_end(lab.t, session_by_sid(lab.t, c.sid), "admin", NULL, lab.now);
+	is_int(logins_until_full(), 1, "when it has ended, the address is free");
+	lab_down();
+
+	small_pool_as(NODE_PRIMARY);
+	borrowed_there(&c);
+	lab_wait(60);
+	is_int(logins_until_full(), 14, "a sweep changes nothing");
+	session_revoked_there(lab.t, c.sid, c.wall_expiry_s, lab.now);
+	lab_wait(60);
+	is_int(logins_until_full(), 1, "a logout there does");
+	lab_down();
+
+	small_pool_as(NODE_PRIMARY);
+	borrowed_there(&c);
+	lab_wait(28801);
+	is_int(logins_until_full(), 15, "or the token's end");
+	borrowed_there(&c);
+	mine = c;
+	mine.addr4.b[3] = 23;
+	borrowed_there(&mine);
+	mine.addr4.b[0] = 99;
+	borrowed_there(&mine);
+	ok(true, "what is over, not ours or no host is nothing");
 	lab_down();
 }
 
@@ -241,6 +306,7 @@ main(void)
 	each_node_leases_its_half();
 	a_session_of_the_other_half_stays_valid();
 	the_other_half_is_borrowed_only_in_need();
+	what_was_borrowed_there_is_not_leased_here();
 	what_ends_is_told_to_the_other_node();
 	what_ends_there_ends_here();
 	a_session_that_lives_elsewhere_is_not_ended();

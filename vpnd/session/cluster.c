@@ -17,6 +17,7 @@ enum {
 	FLUSH_MS = 100,         /* changes are collected so long */
 	BATCH_MAX = 256 * 1024, /* then they go at once */
 	LONGEST_S = 256 * 3600, /* the longest session_timeout */
+	ADDR4 = 4,
 	JSON_OBJECT_MAX = 8192, /* of another node's counts and state */
 };
 
@@ -130,6 +131,7 @@ flush_all(struct pair *p)
 	snprintf(name, sizeof(name), "endpoints/%s", p->node);
 	batch_send(p, &p->endpoints, name);
 	batch_send(p, &p->revoked, "revoked");
+	batch_send(p, &p->borrowed, "borrowed");
 }
 
 static void
@@ -174,6 +176,19 @@ pair_revoked(struct pair *p, const uint8_t sid[IPC_SID], uint64_t wall_expiry_s)
 }
 
 void
+pair_borrowed(struct pair *p, const struct session *s)
+{
+	const struct claims *c = &s->claims;
+	struct cluster_entry e = { .key_n = ADDR4,
+				   .value_n = IPC_SID,
+				   .expires_s = c->wall_expiry_s };
+
+	memcpy(e.key, c->addr4.b, ADDR4);
+	memcpy(e.value, c->sid, IPC_SID);
+	batch_add(p, &p->borrowed, &e);
+}
+
+void
 pair_tunnel(struct pair *p, const struct session *s, bool is_up)
 {
 	struct cluster_entry e = { .key_n = IPC_SID,
@@ -206,6 +221,8 @@ say_everything(struct pair *p)
 		const struct session *s = session_at(t, i);
 		if (s != NULL && s->state == SESSION_CONNECTED)
 			pair_tunnel(p, s, true);
+		if (s != NULL && s->is_borrowed)
+			pair_borrowed(p, s);
 	}
 	pair_put_counts(p);
 }
@@ -273,6 +290,21 @@ take_revoked(struct pair *p, struct span in)
 		if (e.key_n == IPC_SID && !e.is_gone)
 			session_revoked_there(p->host->control->table, e.key,
 					      e.expires_s, pair_now(p));
+}
+
+static void
+take_borrowed(struct pair *p, struct span in)
+{
+	struct ip_addr addr4 = { .family = 4 };
+	struct cluster_entry e;
+
+	while (cluster_entry_decode(&in, &e) == 0) {
+		if (e.key_n != ADDR4 || e.value_n != IPC_SID || e.is_gone)
+			continue;
+		memcpy(addr4.b, e.key, ADDR4);
+		session_borrowed_there(p->host->control->table, &addr4, e.value,
+				       e.expires_s, pair_now(p));
+	}
 }
 
 static void
@@ -376,6 +408,9 @@ on_changed(struct pair *p, const struct cluster_msg *m)
 	if (span_is(m->name, "revoked")) {
 		if (!(m->flags & CLUSTER_REMOVE))
 			take_revoked(p, m->bytes);
+	} else if (span_is(m->name, "borrowed")) {
+		if (!(m->flags & CLUSTER_REMOVE))
+			take_borrowed(p, m->bytes);
 	} else if ((node = behind(m->name, "endpoints/")).n > 0) {
 		take_endpoints(p, node, m);
 	} else if ((node = behind(m->name, "counts/")).n > 0) {
@@ -474,7 +509,7 @@ on_watched(void *arg, const struct cluster_msg *a)
 static void
 on_up(void *arg)
 {
-	static const char *const prefix[] = { "revoked", "counts/", "node/",
+	static const char *const prefix[] = { "revoked", "borrowed", "counts/", "node/",
 					      "endpoints/" };
 	struct pair *p = arg;
 
@@ -492,7 +527,7 @@ go_down(struct pair *p)
 
 	p->c = NULL;
 	p->is_ready = false;
-	p->endpoints.n = p->revoked.n = 0;
+	p->endpoints.n = p->revoked.n = p->borrowed.n = 0;
 	cluster_free(c);
 	pair_config_down(p);
 }
@@ -540,6 +575,7 @@ on_closed(uv_handle_t *h)
 	json_decref(p->info);
 	free(p->endpoints.p);
 	free(p->revoked.p);
+	free(p->borrowed.p);
 	free(p);
 }
 

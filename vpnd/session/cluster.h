@@ -3,6 +3,7 @@
  * through hasync, and what it takes from it.
  *
  *   revoked          both ways: sessions that must not come back
+ *   borrowed         both ways: addresses leased from the other one's half
  *   counts/NODE      once a second: sessions, places, pool, hash of the running
  *                    configuration, our vote on a proposal
  *   endpoints/NODE   who is connected here, so that the other node can wake them
@@ -46,6 +47,7 @@ void pair_tick(struct pair *p);
 
 /* What the table has to say (struct session_out). */
 void pair_revoked(struct pair *p, const uint8_t sid[IPC_SID], uint64_t wall_expiry_s);
+void pair_borrowed(struct pair *p, const struct session *s);
 void pair_tunnel(struct pair *p, const struct session *s, bool is_up);
 
 /* The commands nodes, config_apply, config_confirm, config_history and

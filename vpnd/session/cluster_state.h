@@ -61,7 +61,7 @@ struct pair {
 
 	uv_timer_t flush;
 	bool is_flush_set;
-	struct batch endpoints, revoked;
+	struct batch endpoints, revoked, borrowed;
 	json_t *counts, *nodes, *info; /* objects by node name; INFO's answer */
 
 	/* cluster_config.c */

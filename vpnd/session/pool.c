@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_HOST = 2 }; /* 0 is the network, 1 the gateway */
+enum { FIRST_HOST = 2 };        /* 0 is the network, 1 the gateway */
+enum { RESERVED = 0xfffffffe }; /* an owner, for us alone */
 
 /* Free hosts of our residue are in one list, longest free first; host 0, which
  * is never given, is its head. */
@@ -134,9 +135,9 @@ pool_take(struct pool *p, uint32_t host, uint32_t owner)
 		return E_NOENT;
 	if (p->host[host].owner == owner)
 		return 0;
-	if (p->host[host].owner != POOL_NONE)
+	if (pool_owner(p, host) != POOL_NONE)
 		return E_EXIST;
-	if (is_ours(p, host))
+	if (is_ours(p, host) && p->host[host].owner != RESERVED)
 		unlink_host(p, host);
 	p->host[host].owner = owner;
 	p->used++;
@@ -148,7 +149,7 @@ pool_take(struct pool *p, uint32_t host, uint32_t owner)
 void
 pool_return(struct pool *p, uint32_t host)
 {
-	if (!is_host(p, host) || p->host[host].owner == POOL_NONE)
+	if (pool_owner(p, host) == POOL_NONE)
 		return;
 	p->host[host].owner = POOL_NONE;
 	p->used--;
@@ -159,7 +160,27 @@ pool_return(struct pool *p, uint32_t host)
 uint32_t
 pool_owner(const struct pool *p, uint32_t host)
 {
-	return is_host(p, host) ? p->host[host].owner : POOL_NONE;
+	return is_host(p, host) && p->host[host].owner != RESERVED ? p->host[host].owner
+								   : POOL_NONE;
+}
+
+void
+pool_reserve(struct pool *p, uint32_t host, bool on)
+{
+	if (!pool_is_ours(p, host) ||
+	    p->host[host].owner != (on ? POOL_NONE : (uint32_t)RESERVED))
+		return;
+	p->host[host].owner = on ? (uint32_t)RESERVED : POOL_NONE;
+	if (on)
+		unlink_host(p, host);
+	else
+		link_last(p, host);
+}
+
+bool
+pool_is_ours(const struct pool *p, uint32_t host)
+{
+	return is_host(p, host) && is_ours(p, host);
 }
 
 struct ip_addr

@@ -40,6 +40,11 @@ uint32_t pool_mark(const struct pool *p);
 /* This very host: for a token that names it. Fine if `owner` has it already. */
 int pool_take(struct pool *p, uint32_t host, uint32_t owner);
 void pool_return(struct pool *p, uint32_t host);
+/* Nobody has it, and pool_lease does not give it; pool_take does. Nothing happens to
+ * a host that has an owner or is none of our share. */
+void pool_reserve(struct pool *p, uint32_t host, bool on);
+/* Is it a host of our share? */
+bool pool_is_ours(const struct pool *p, uint32_t host);
 
 /* POOL_NONE when nobody has it or it is no host of ours. */
 uint32_t pool_owner(const struct pool *p, uint32_t host);

@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "vpnd/session/borrowed.h"
 
 #include <assert.h>
 #include <openssl/crypto.h>
@@ -14,9 +15,10 @@ enum {
 	PENDING_MS = 5 * 60 * 1000, /* a token nobody used */
 	PLACE_MS = 60 * 1000,       /* a login holds its place so long */
 	LINGER_MS = 15 * 1000,
-	CLOCKS_S = 30,   /* by which the clocks of two nodes may differ */
-	ASK_MS = 2000,   /* an answer from keys takes 12 us when all is well */
-	ASKS = 8192,     /* open questions to keys; power of two */
+	CLOCKS_S = 30, /* by which the clocks of two nodes may differ */
+	ASK_MS = 2000, /* an answer from keys takes 12 us when all is well */
+	ASKS = 8192,   /* open questions to keys; power of two */
+	SWEEP_MS = 60000,
 	MARK_SLACK = 64, /* hosts the peer may have leased since it last told us */
 };
 
@@ -54,6 +56,8 @@ struct session_table {
 	struct pool *pool;
 	struct lease_file *leases;
 	struct revoked *revoked;
+	struct borrowed borrowed;
+	uint64_t swept_ms;
 
 	struct session *session; /* n_slots of them */
 	unsigned n_slots, count[SESSION_STATES];
@@ -862,7 +866,8 @@ session_of_login(struct session_table *t, const struct ipc_login_proven *m,
 	if (slot == NULL)
 		return E_LIMIT;
 	int rc = pool_lease(t->pool, slot->slot, &host);
-	if (rc == E_LIMIT && may_borrow(t, now))
+	bool is_borrowed = rc == E_LIMIT && may_borrow(t, now);
+	if (is_borrowed)
 		rc = pool_borrow(t->pool, borrow_from(t, now), slot->slot, &host);
 	if (rc < 0)
 		return E_NOENT;
@@ -871,6 +876,9 @@ session_of_login(struct session_table *t, const struct ipc_login_proven *m,
 	assert(rc == 0);
 	(*out)->source = m->source;
 	memcpy((*out)->agent, m->agent, sizeof((*out)->agent));
+	(*out)->is_borrowed = is_borrowed;
+	if (is_borrowed && t->out.borrowed != NULL)
+		t->out.borrowed(t->out.arg, *out);
 	return 0;
 }
 
@@ -1554,6 +1562,26 @@ session_revoked_there(struct session_table *t, const uint8_t sid[IPC_SID],
 }
 
 void
+session_borrowed_there(struct session_table *t, const struct ip_addr *addr4,
+		       const uint8_t sid[IPC_SID], uint64_t wall_expiry_s,
+		       struct now now)
+{
+	uint32_t host = pool_host(t->pool, addr4);
+	uint32_t owner = pool_owner(t->pool, host);
+	const struct session *s = owner == POOL_NONE ? NULL : session_at(t, owner);
+
+	if (s != NULL && memcmp(s->claims.sid, sid, IPC_SID) != 0 &&
+	    pool_is_ours(t->pool, host) && !revoked_has(t->revoked, sid))
+		log_warn(sid_short(sid), "an address was leased on both nodes: the "
+					 "session of the other one will have to log "
+					 "in again");
+	int rc = borrowed_add(&t->borrowed, t->pool, t->revoked, host, sid,
+			      wall_expiry_s, now.wall_ms / 1000);
+	if (rc < 0)
+		log_limited(LOG_L_WARN, 0, "borrowed addresses: %s", err_text(rc));
+}
+
+void
 session_there(struct session_table *t, const uint8_t sid[IPC_SID], bool is_up,
 	      uint64_t wall_since_s, bool is_active, struct now now)
 {
@@ -1675,6 +1703,10 @@ session_tick(struct session_table *t, struct now now)
 		struct session *s = session_at(t, i);
 		if (s != NULL)
 			tick_session(t, s, now);
+	}
+	if (now.mono_ms - t->swept_ms >= SWEEP_MS) {
+		t->swept_ms = now.mono_ms;
+		borrowed_sweep(&t->borrowed, t->pool, t->revoked, now.wall_ms / 1000);
 	}
 	int rc = revoked_save(t->revoked, now.wall_ms / 1000);
 	if (rc < 0)
@@ -1819,6 +1851,7 @@ session_table_free(struct session_table *t)
 			ask_free(t->ask[i]);
 	lease_close(t->leases);
 	revoked_close(t->revoked);
+	borrowed_free(&t->borrowed);
 	pool_free(t->pool);
 	if (t->session != NULL)
 		OPENSSL_cleanse(t->session, t->n_slots * sizeof(*t->session));

@@ -60,10 +60,12 @@ struct session_out {
 	void (*send)(void *arg, enum ipc_process to, unsigned index, enum ipc_type type,
 		     const void *body);
 	void (*event)(void *arg, const struct event *e);
-	/* For the other node of a pair; both may be NULL. A token that must not
+	/* For the other node of a pair; they may be NULL. A token that must not
 	 * work any more; a session whose connection is up, or is no more. */
 	void (*revoked)(void *arg, const uint8_t sid[IPC_SID], uint64_t wall_expiry_s);
 	void (*tunnel)(void *arg, const struct session *s, bool is_up);
+	/* It has an address of the other node's half. */
+	void (*borrowed)(void *arg, const struct session *s);
 };
 
 struct session {
@@ -76,6 +78,7 @@ struct session {
 	bool has_connected;
 	uint64_t connected_ms, wall_connected_s;
 	uint64_t wall_granted_s; /* its latest connection */
+	bool is_borrowed;        /* the address is of the other node's half */
 	bool is_elsewhere;       /* connected to the other node, as that one says */
 	uint64_t active_ms;      /* last connect; data packets are in the counters */
 
@@ -174,6 +177,10 @@ void session_peer(struct session_table *t, bool is_away, uint32_t mark, struct n
 /* A token that was revoked there. */
 void session_revoked_there(struct session_table *t, const uint8_t sid[IPC_SID],
 			   uint64_t wall_expiry_s, struct now now);
+/* An address of our half that was leased there while we were away. */
+void session_borrowed_there(struct session_table *t, const struct ip_addr *addr4,
+			    const uint8_t sid[IPC_SID], uint64_t wall_expiry_s,
+			    struct now now);
 /* A session is connected there since then, or no more. While it is, we keep what
  * we know of it, and our connection of it ends without a word if it is older. Two
  * clocks are compared, so within their difference the client is where the addresses

@@ -144,6 +144,15 @@ revoked_out(void *arg, const uint8_t sid[IPC_SID], uint64_t wall_expiry_s)
 }
 
 static void
+borrowed_out(void *arg, const struct session *s)
+{
+	struct desk *d = arg;
+
+	if (d->pair != NULL)
+		pair_borrowed(d->pair, s);
+}
+
+static void
 tunnel_out(void *arg, const struct session *s, bool is_up)
 {
 	struct desk *d = arg;
@@ -276,7 +285,8 @@ HANDLER(control_listen)
 				   .send = send_out,
 				   .event = event_out,
 				   .revoked = revoked_out,
-				   .tunnel = tunnel_out };
+				   .tunnel = tunnel_out,
+				   .borrowed = borrowed_out };
 	unsigned slots = m->control_listen.slots;
 
 	if (d->config == NULL || d->table != NULL || slots > SESSION_SLOTS_MAX)
