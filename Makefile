@@ -63,7 +63,7 @@ $(B)/bin/vpnctl: $(call obj,ctl/vpnctl.c) $(B)/lib.a
 $(B)/bin/hasync: $(call obj,hasync/hasync.c) $(B)/hasync.a $(B)/lib.a
 $(B)/bin/acmed: $(call obj,acme/acmed.c) $(B)/acme.a $(B)/lib.a
 $(B)/bin/ddnsd: $(call obj,ddns/ddnsd.c) $(B)/ddns.a $(B)/lib.a
-$(B)/bin/hasync: LDLIBS += -lcpg
+$(B)/bin/hasync: LDLIBS += -lcpg -lcmap
 $(B)/bin/acmed: LDLIBS += -lcurl
 $(B)/bin/ddnsd: LDLIBS += -lcurl -lldns
 $(B)/bin/%:

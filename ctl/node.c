@@ -20,6 +20,7 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -601,6 +602,61 @@ add_node(struct table *t, const json_t *node, const json_t *counts)
 			     text_at(node, "vpnd"), links, config, sessions });
 }
 
+/* A node that is configured and not here. */
+static void
+add_absent(struct table *t, const char *name)
+{
+	table_add(t, (const char *[]){ name, "-", "offline", "-", "-", "-", "-", "-",
+				       "-" });
+}
+
+/* "gw1 is active since 2026-01-02T03:04:05Z: elected" */
+static void
+print_last_change(const json_t *node)
+{
+	time_t at = (time_t)json_integer_value(json_object_get(node, "changed_s"));
+	char when[32] = "its start";
+	struct tm tm;
+
+	if (!json_is_object(node))
+		return;
+	if (at > 0 && gmtime_r(&at, &tm) != NULL)
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	fputs("last change: ", stdout);
+	print_safe(stdout, text_at(node, "node"));
+	printf(" is %s since %s: ", text_at(node, "role"), when);
+	print_safe(stdout, text_at(node, "why"));
+	putchar('\n');
+}
+
+static void
+print_peer(const json_t *info, bool is_seen)
+{
+	const json_t *paths = json_object_get(info, "paths");
+	size_t i;
+	json_t *path;
+
+	if (!json_is_true(json_object_get(info, "clustered"))) {
+		puts("peer: none is configured");
+		return;
+	}
+	printf("peer: %s%s\n", is_seen ? "seen" : "not seen",
+	       !is_seen                                        ? ""
+	       : json_is_true(json_object_get(info, "synced")) ? ", stores equal"
+							       : ", stores being "
+								 "compared");
+	json_array_foreach(paths, i, path)
+	{
+		fputs(i == 0 ? "paths to it: " : ", ", stdout);
+		print_safe(stdout, text_at(path, "name"));
+		putchar(' ');
+		print_safe(stdout, text_at(path, "address"));
+		printf(" %s", text_at(path, "state"));
+	}
+	if (json_array_size(paths) > 0)
+		putchar('\n');
+}
+
 /* The nodes as hasync sees them: also when vpnd is dead. */
 static int
 print_nodes(const struct ctl *c, const json_t *info)
@@ -621,23 +677,16 @@ print_nodes(const struct ctl *c, const json_t *info)
 	add_node(&t, self, mine);
 	if (json_is_object(peer))
 		add_node(&t, peer, theirs);
+	else if (json_is_true(json_object_get(info, "clustered")))
+		add_absent(&t, text_at(info, "peer_name"));
 	table_print(&t, stdout, c->has_colour ? "\033[1m" : "");
 	table_free(&t);
 	printf("\nsessions of both: %" JSON_INTEGER_FORMAT "\n",
 	       json_integer_value(json_object_get(mine, "connected")) +
 		       json_integer_value(json_object_get(theirs, "connected")));
-	if (!json_is_true(json_object_get(info, "clustered")))
-		puts("peer: none is configured");
-	else if (!json_is_object(peer))
-		puts("peer: not seen");
-	else
-		printf("peer: seen, stores %s\n",
-		       json_is_true(json_object_get(info, "synced"))
-			       ? "equal"
-			       : "being compared");
-	fputs("last change: ", stdout);
-	print_safe(stdout, text_at(info, "why"));
-	putchar('\n');
+	print_peer(info, json_is_object(peer));
+	print_last_change(self);
+	print_last_change(peer);
 	json_decref(mine);
 	json_decref(theirs);
 	return CTL_OK;

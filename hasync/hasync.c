@@ -8,6 +8,7 @@
 #include "hasync/control.h"
 #include "hasync/cpg.h"
 #include "hasync/node.h"
+#include "hasync/paths.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -34,6 +35,7 @@ struct hasync {
 	struct store *store;
 	struct pair *pair;
 	struct cpg *cpg;
+	struct paths *paths; /* NULL: no pair */
 	struct node *node;
 	struct control *control;
 	uv_timer_t tick;
@@ -141,7 +143,8 @@ write_state(struct wr *w, const char *node, const struct wire_state *s)
 	       s->gateways, s->config_generation);
 	for (size_t i = 0; i < sizeof(s->config_sha); i++)
 		wr_fmt(w, "%02x", s->config_sha[i]);
-	wr_fmt(w, "\",\"links\":[");
+	wr_fmt(w, "\",\"changed_s\":%" PRIu64 ",\"why\":\"%.*s\",\"links\":[",
+	       s->changed_s, (int)s->why.n, (const char *)s->why.p);
 	for (size_t i = 0; i < s->n_wans; i++)
 		wr_fmt(w, "%s{\"name\":\"%.*s\",\"carrier\":%s,\"gateway\":%s}",
 		       i > 0 ? "," : "", (int)s->wans[i].name.n,
@@ -327,17 +330,34 @@ static const struct cpg_handlers cpg_handlers = { on_members, on_message, on_los
 /* ---- control ---- */
 
 static void
+write_paths(const struct hasync *h, struct wr *w)
+{
+	const struct path *p = NULL;
+	bool is_old = true;
+	size_t n = h->paths != NULL ? paths_get(h->paths, &p, &is_old) : 0;
+
+	wr_fmt(w, ",\"paths\":[");
+	for (size_t i = 0; i < n; i++)
+		wr_fmt(w, "%s{\"name\":\"%s\",\"address\":\"%s\",\"state\":\"%s\"}",
+		       i > 0 ? "," : "", p[i].name, p[i].address,
+		       is_old       ? "unknown"
+		       : p[i].is_up ? "up"
+				    : "down");
+	wr_fmt(w, "]");
+}
+
+static void
 get_info(void *arg, struct wr *w)
 {
 	struct hasync *h = arg;
-	const struct role *r = node_role(h->node);
 	struct wire_state s;
 
 	get_state(h, &s);
 	wr_fmt(w, "{\"self\":");
 	write_state(w, h->conf.pair.node, &s);
-	wr_fmt(w, ",\"active_ms\":%" PRIu64 ",\"why\":", s.active_ms);
-	json_text(w, r->why);
+	wr_fmt(w, ",\"peer_name\":");
+	json_text(w, h->conf.pair.peer);
+	write_paths(h, w);
 	wr_fmt(w,
 	       ",\"clustered\":%s,\"joined\":%s,\"synced\":%s,\"peers\":%u,\"refused\":"
 	       "%" PRIu64 ",\"peer\":",
@@ -405,6 +425,8 @@ on_tick(uv_timer_t *t)
 
 	node_tick(h->node);
 	pair_tick(h->pair);
+	if (h->paths != NULL)
+		paths_tick(h->paths);
 }
 
 static void
@@ -441,7 +463,8 @@ start(struct hasync *h, const char *state, const char *run)
 		return rc;
 	control_set_pair(h->control, h->pair);
 	if (h->conf.pair.is_clustered &&
-	    (rc = cpg_open(&h->cpg, &h->loop, &cpg_handlers, h)) < 0)
+	    ((rc = cpg_open(&h->cpg, &h->loop, &cpg_handlers, h)) < 0 ||
+	     (rc = paths_open(&h->paths, &h->loop)) < 0))
 		return rc;
 	uv_timer_start(&h->tick, on_tick, 0, TICK_MS);
 	uv_signal_start(&h->term, on_signal, SIGTERM);
@@ -478,6 +501,7 @@ end(struct hasync *h)
 	uv_run(&h->loop, UV_RUN_DEFAULT);
 	control_free(h->control);
 	cpg_free(h->cpg);
+	paths_free(h->paths);
 	node_free(h->node);
 	uv_loop_close(&h->loop);
 }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -34,6 +35,7 @@ struct node {
 	size_t line_n;
 	struct probe *probes[CONF_LINKS_MAX];
 	uint64_t probed_ms, removed_ms, asked_ms;
+	uint64_t changed_s; /* wall time */
 	pid_t keepalived;
 	bool was_removing, was_ok[CONF_LINKS_MAX];
 };
@@ -109,6 +111,7 @@ think(struct node *n)
 	apply(n, &was, false);
 	const struct role_out *is = &n->role.out;
 	if (was.is_active != is->is_active || was.epoch != is->epoch) {
+		n->changed_s = (uint64_t)time(NULL);
 		snprintf(detail, sizeof(detail), "%s epoch %" PRIu64 ": %s",
 			 is->is_active ? "active" : "standby", is->epoch, n->role.why);
 		event(n, "role_changed", detail);
@@ -291,7 +294,8 @@ node_get_state(const struct node *n, struct wire_state *s)
 	s->epoch = o->epoch > n->role.max_epoch ? o->epoch : n->role.max_epoch;
 	if (o->is_active)
 		s->epoch = o->epoch;
-	s->active_ms = o->is_active ? now(n) - n->role.active_since_ms : 0;
+	s->changed_s = n->changed_s;
+	s->why = span_str(n->role.why);
 	s->vpnd_bad = o->vpnd_bad;
 	s->hold = o->hold;
 	s->gateways_ok = (uint8_t)n->role.gateways_ok;

@@ -132,11 +132,13 @@ wire_state_encode(struct wr *w, const struct wire_state *s)
 	wr_u8(w, s->gateways_ok);
 	wr_u8(w, s->gateways);
 	wr_u64(w, s->epoch);
-	wr_u64(w, s->active_ms);
+	wr_u64(w, s->changed_s);
 	wr_u64(w, s->config_generation);
 	wr_bytes(w, s->config_sha, sizeof(s->config_sha));
 	wr_u8(w, (uint8_t)s->version.n);
 	wr_put(w, s->version);
+	wr_u8(w, (uint8_t)s->why.n);
+	wr_put(w, s->why);
 	wr_u8(w, (uint8_t)s->n_wans);
 	for (size_t i = 0; i < s->n_wans; i++) {
 		wr_u8(w, (uint8_t)s->wans[i].name.n);
@@ -148,10 +150,10 @@ wire_state_encode(struct wr *w, const struct wire_state *s)
 
 /* These texts end up in JSON and on terminals. */
 static bool
-is_plain(struct span s)
+is_plain(struct span s, uint8_t least)
 {
 	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '"' || s.p[i] == '\\')
+		if (s.p[i] < least || s.p[i] > '~' || s.p[i] == '"' || s.p[i] == '\\')
 			return false;
 	return s.n < CLUSTER_NODE_MAX;
 }
@@ -169,13 +171,15 @@ wire_state_decode(struct span in, struct wire_state *s)
 	s->gateways_ok = rd_u8(&r);
 	s->gateways = rd_u8(&r);
 	s->epoch = rd_u64(&r);
-	s->active_ms = rd_u64(&r);
+	s->changed_s = rd_u64(&r);
 	s->config_generation = rd_u64(&r);
 	rd_copy(&r, s->config_sha, sizeof(s->config_sha));
 	s->version = rd_take(&r, rd_u8(&r));
+	s->why = rd_take(&r, rd_u8(&r));
 	s->n_wans = rd_u8(&r);
 	/* An epoch near the end could never be exceeded again. */
-	if (s->n_wans > WIRE_WANS_MAX || !is_plain(s->version) ||
+	if (s->n_wans > WIRE_WANS_MAX || !is_plain(s->version, '!') ||
+	    !is_plain(s->why, ' ') || s->changed_s > WALL_MAX_S ||
 	    s->epoch > UINT64_MAX / 2 || s->gateways_ok > s->gateways)
 		return E_PROTO;
 	for (size_t i = 0; i < s->n_wans; i++) {
@@ -183,7 +187,7 @@ wire_state_decode(struct span in, struct wire_state *s)
 		flags = rd_u8(&r);
 		s->wans[i].has_carrier = flags & 1;
 		s->wans[i].gateway_ok = flags >> 1 & 1;
-		if (!is_plain(s->wans[i].name))
+		if (!is_plain(s->wans[i].name, '!'))
 			return E_PROTO;
 	}
 	return rd_short(&r) || rd_left(&r) > 0 ? E_PROTO : 0;

@@ -34,6 +34,7 @@ enum {
 	WIRE_MAC = 32,
 	WIRE_WANS_MAX = 8,
 };
+#define WALL_MAX_S 253402300799u /* the end of the year 9999 */
 #define WIRE_ITEM_MAX (CLUSTER_OBJECT_MAX + 1024u)
 
 enum wire_type {
@@ -72,10 +73,10 @@ struct wire_item {
 struct wire_state {
 	bool is_active, is_primary, vpnd_bad, hold;
 	uint8_t gateways_ok, gateways;
-	uint64_t epoch, active_ms; /* how long it has been active */
+	uint64_t epoch, changed_s; /* wall time of its last change of role, 0: none */
 	uint64_t config_generation;
 	uint8_t config_sha[8];
-	struct span version;
+	struct span version, why; /* of that change */
 	size_t n_wans;
 	struct {
 		struct span name;

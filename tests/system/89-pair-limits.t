@@ -3,7 +3,7 @@
 # 89-pair-limits.t -- what must hold on whichever node: the session's time goes on, a
 # user has one pseudo-MAC, the service is switched off on both, a node's absence shows
 . "$(dirname "$0")/../lib/pair.sh"
-plan 18
+plan 22
 
 # One line of the answer to CONNECT, the last one: the reconnect's.
 last_header() { sed -n "s/.*$1: //p" "$LAB/$2.log" | tail -1 | tr -d '\r'; }
@@ -44,7 +44,13 @@ ok "R11 clients connect" eval 'within 5 eval "! closed_at $SERVER"; client_up us
 # R160: a node's being online is visible.
 seen() { ctl_on $1 nodes | sed -n 's/^peer: //p'; }
 like "R160 a sees b" "$(seen a)" '^seen'
+nodes=$(ctl_on a nodes)
+note "$nodes"
+like "R160 on both paths" "$nodes" 'paths to it: heartbeat [0-9.]+ up, lan [0-9.]+ up'
+like "since when who is active, and why" "$nodes" 'last change: [ab] is active since 20[0-9T:-]+Z: .'
 power_off b
 ok "R160 b's absence shows on a within 3 s" within 3 eval '[ "$(seen a)" = "not seen" ]'
+like "R160 as a node that is offline" "$(ctl_on a nodes)" 'b +- +offline'
+ok "R160 heard on no path" within 5 eval 'ctl_on a nodes | grep -qE "heartbeat [0-9.]+ down, lan [0-9.]+ down"'
 ok "R160 and the service goes on" within 10 holds a
 lab_end

@@ -204,6 +204,8 @@ states_survive_the_way(void)
 				.gateways = 2,
 				.gateways_ok = 1,
 				.version = SPAN("0.1"),
+				.changed_s = 1700000000,
+				.why = SPAN("told to let go"),
 				.n_wans = 1 },
 			  got;
 
@@ -215,6 +217,13 @@ states_survive_the_way(void)
 		   got.gateways_ok == 1 && got.n_wans == 1 && got.wans[0].gateway_ok &&
 		   !got.wans[0].has_carrier && span_is(got.wans[0].name, "wan1"),
 	   "as it was");
+	ok(got.changed_s == s.changed_s && span_is(got.why, "told to let go"),
+	   "with its last change");
+	s.why = SPAN("a\"b");
+	w = wr_open(buf, sizeof(buf));
+	wire_state_encode(&w, &s);
+	is_int(wire_state_decode(wr_span(&w), &got), E_PROTO, "a quote in it");
+	s.why = SPAN("start");
 	s.epoch = UINT64_MAX;
 	w = wr_open(buf, sizeof(buf));
 	wire_state_encode(&w, &s);

@@ -18,7 +18,8 @@ enum {
 	BATCH_MAX = 256 * 1024, /* then they go at once */
 	LONGEST_S = 256 * 3600, /* the longest session_timeout */
 	ADDR4 = 4,
-	JSON_OBJECT_MAX = 8192, /* of another node's counts and state */
+	CHANGED_MAX_S = 2147483647, /* what the other one says has to be a time */
+	JSON_OBJECT_MAX = 8192,     /* of another node's counts and state */
 };
 
 struct now
@@ -649,17 +650,17 @@ copy_key(json_t *to, const char *as, const json_t *from, const char *key)
 		json_object_set(to, as, v);
 }
 
-/* Since when it is active, as text, and why. */
+/* Since when it has its role, as text, and why. */
 static void
-put_last_change(const struct pair *p, json_t *o)
+put_last_change(const json_t *node, json_t *o)
 {
-	json_int_t ms = number_in(p->info, "active_ms");
-	time_t at = (time_t)(pair_now(p).wall_ms / 1000) - (time_t)(ms / 1000);
+	json_int_t s = number_in(node, "changed_s");
+	time_t at = (time_t)s;
 	char text[32];
 	struct tm tm;
 
-	copy_key(o, "why", p->info, "why");
-	if (ms <= 0 || gmtime_r(&at, &tm) == NULL)
+	copy_key(o, "why", node, "why");
+	if (s <= 0 || s > CHANGED_MAX_S || gmtime_r(&at, &tm) == NULL)
 		return;
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	json_object_set_new(o, "last_change", json_string(text));
@@ -698,12 +699,12 @@ node_json(const struct pair *p, const char *name, bool is_self)
 	copy_key(o, "vpnd", node, "vpnd");
 	copy_key(o, "wans", node, "links");
 	copy_key(o, "config_generation", node, "config_generation");
+	put_last_change(node, o);
 	/* A node that is gone has nobody connected, whatever it said last. */
 	if (!is_seen)
 		return o;
 	if (is_self) {
 		put_own_counts(p, o);
-		put_last_change(p, o);
 		return o;
 	}
 	copy_key(o, "config_hash", counts, "hash");
@@ -773,9 +774,10 @@ pair_ask(struct pair *p, uint32_t id, const json_t *q)
 
 	if (cmd != NULL && strcmp(cmd, "nodes") == 0) {
 		json_t *rows = nodes_json(p, &total);
-		p->host->answer(p->host->arg, id,
-				json_pack("{sb so sI}", "ok", 1, "nodes", rows,
-					  "total_connected", total));
+		json_t *o = json_pack("{sb so sI}", "ok", 1, "nodes", rows,
+				      "total_connected", total);
+		copy_key(o, "paths", p->info, "paths");
+		p->host->answer(p->host->arg, id, o);
 	} else if (cmd == NULL || !pair_config_ask(p, id, cmd, q)) {
 		p->host->answer(p->host->arg, id,
 				json_pack("{sb ss ss}", "ok", 0, "error",
