@@ -354,21 +354,43 @@ tunnel_free(struct tunnel *u)
 		close(u->udp);
 }
 
-/* Everything up to the 200 on CONNECT. On failure nothing is left. */
+/* Everything up to the 200 on CONNECT; the token for a return. On failure nothing
+ * is left. */
 static inline int
-tunnel_open(struct tunnel *u, const struct target *t)
+tunnel_open_token(struct tunnel *u, const struct target *t, char *token, size_t cap)
 {
-	char token[4096];
-
 	*u = (struct tunnel){ .tcp = dial(t, SOCK_STREAM, 0), .udp = -1 };
 	if (u->tcp < 0)
 		return -1;
 	u->ssl = SSL_new(t->tls);
 	SSL_set_fd(u->ssl, u->tcp);
-	if (SSL_connect(u->ssl) == 1 && login(u->ssl, t, token, sizeof(token)) == 0 &&
+	if (SSL_connect(u->ssl) == 1 && login(u->ssl, t, token, cap) == 0 &&
 	    ask_tunnel(u, t, token) == 0)
 		return 0;
 	complain("tunnel");
+	tunnel_free(u);
+	return -1;
+}
+
+static inline int
+tunnel_open(struct tunnel *u, const struct target *t)
+{
+	char token[4096];
+
+	return tunnel_open_token(u, t, token, sizeof(token));
+}
+
+/* A new connection with the token of an earlier one. */
+static inline int
+tunnel_return(struct tunnel *u, const struct target *t, const char *token)
+{
+	*u = (struct tunnel){ .tcp = dial(t, SOCK_STREAM, 0), .udp = -1 };
+	if (u->tcp < 0)
+		return -1;
+	u->ssl = SSL_new(t->tls);
+	SSL_set_fd(u->ssl, u->tcp);
+	if (SSL_connect(u->ssl) == 1 && ask_tunnel(u, t, token) == 0)
+		return 0;
 	tunnel_free(u);
 	return -1;
 }

@@ -11,415 +11,26 @@
  *       then answers DPD on both channels until standard input ends, and says
  *       "held tls=N dtls=N dpd=N" about what was still alive.
  *
- * DTLS is the resumption of a session that never existed: the client chose the
- * master secret and sent it in CONNECT, the server chose the id.
- *
- * The server's certificate is not checked: it is the harness's own.
+ *   vpnlogin return ADDRESS PORT USER PASSWORD COUNT LOGINS
+ *       COUNT reconnects with a token, 4 clients one after the other, while LOGINS
+ *       more log in by password all the time. Last line:
+ *       returns=N failed=N p50_ms=X p99_ms=X logins=N login_p50_ms=X
  */
-#include <arpa/inet.h>
-#include <errno.h>
+#include "tests/perf/anyconnect.h"
+
 #include <fcntl.h>
-#include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/rand.h>
-#include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
 
 enum {
-	REPLY_MAX = 32768,
-	FORMS_MAX = 5, /* ocserv asks twice, vpnd once */
-	TIMEOUT_S = 10,
 	FAILED_MAX = 5, /* then the run is spoiled anyway */
-	DTLS_ID = 32,
-	MASTER = 48,
 	THREADS_MAX = 256,
+	RETURNING = 4,
+	PAUSE_US = 20000, /* between two reconnects of one client */
+	LOGINS_MAX = 100000,
 };
-
-struct target {
-	struct sockaddr_in to;
-	const char *host, *user, *password;
-	SSL_CTX *tls, *dtls;
-	bool wants_dtls;
-};
-
-struct tunnel {
-	int tcp, udp;
-	SSL *ssl, *dtls;
-	unsigned char master[MASTER], id[DTLS_ID];
-	bool has_id;
-	int udp_port;
-};
-
-struct reply {
-	char text[REPLY_MAX]; /* headers and body */
-	char *body;
-	int status;
-};
-
-static int
-complain(const char *what)
-{
-	if (getenv("VPNLOGIN_DEBUG") != NULL) {
-		fprintf(stderr, "vpnlogin: %s: %s\n", what, strerror(errno));
-		ERR_print_errors_fp(stderr);
-	}
-	return -1;
-}
-
-static double
-now_ms(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
-}
-
-/* --- HTTP over one TLS connection */
-
-/* The value of a header, up to cap; an empty text when there is none. */
-static void
-header(const struct reply *r, const char *name, char *value, size_t cap)
-{
-	size_t n = strlen(name);
-	const char *p = r->text;
-
-	value[0] = '\0';
-	while (p != NULL && p < r->body) {
-		if (strncasecmp(p, name, n) == 0 && p[n] == ':') {
-			p += n + 1;
-			p += strspn(p, " ");
-			snprintf(value, cap, "%.*s", (int)strcspn(p, "\r\n"), p);
-			return;
-		}
-		p = strchr(p, '\n');
-		p = p ? p + 1 : NULL;
-	}
-}
-
-/* The cookie `name` from any Set-Cookie; keeps *value when there is none. */
-static void
-take_cookie(const struct reply *r, const char *name, char *value, size_t cap)
-{
-	size_t n = strlen(name);
-
-	for (const char *p = r->text;
-	     (p = strcasestr(p, "\nSet-Cookie:")) && p < r->body;) {
-		p += strlen("\nSet-Cookie:");
-		p += strspn(p, " ");
-		if (strncmp(p, name, n) == 0 && p[n] == '=' && p[n + 1] != ';')
-			snprintf(value, cap, "%.*s", (int)strcspn(p + n + 1, ";\r\n"),
-				 p + n + 1);
-	}
-}
-
-/* Headers, and the body that Content-Length announces. Both servers answer
- * with one; CONNECT has none and no body. */
-static int
-read_reply(SSL *ssl, struct reply *r)
-{
-	size_t n = 0, want = 0;
-	char length[16];
-
-	r->body = NULL;
-	while (r->body == NULL || n < want) {
-		int got = SSL_read(ssl, r->text + n, (int)(sizeof(r->text) - 1 - n));
-		if (got <= 0)
-			return complain("read");
-		n += (size_t)got;
-		r->text[n] = '\0';
-		if (r->body == NULL &&
-		    (r->body = strstr(r->text, "\r\n\r\n")) != NULL) {
-			r->body += 4;
-			header(r, "Content-Length", length, sizeof(length));
-			want = (size_t)(r->body - r->text) +
-			       (size_t)strtoul(length, NULL, 10);
-			if (want >= sizeof(r->text))
-				return complain("reply too long");
-		}
-	}
-	return sscanf(r->text, "HTTP/1.%*d %d", &r->status) == 1 ? 0
-								 : complain("status");
-}
-
-static int
-post(SSL *ssl, const struct target *t, const char *path, const char *context,
-     const char *body, struct reply *r)
-{
-	char text[16384];
-	int n = snprintf(text, sizeof(text),
-			 "POST %s HTTP/1.1\r\nHost: %s\r\n"
-			 "User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
-			 "%s%s%s"
-			 "Accept: */*\r\nAccept-Encoding: identity\r\n"
-			 "X-Transcend-Version: 1\r\nX-Aggregate-Auth: 1\r\n"
-			 "Content-Type: application/xml; charset=utf-8\r\n"
-			 "Content-Length: %zu\r\n\r\n%s",
-			 path, t->host, *context ? "Cookie: webvpncontext=" : "",
-			 context, *context ? "\r\n" : "", strlen(body), body);
-
-	if (n < 0 || (size_t)n >= sizeof(text) || SSL_write(ssl, text, n) != n)
-		return complain("post");
-	return read_reply(ssl, r);
-}
-
-/* --- login */
-
-static void
-attribute(const char *tag, const char *name, char *value, size_t cap)
-{
-	char want[32];
-	const char *end = strchr(tag, '>'), *p;
-
-	snprintf(want, sizeof(want), " %s=\"", name);
-	p = strstr(tag, want);
-	if (p == NULL || (end != NULL && p > end))
-		return;
-	p += strlen(want);
-	snprintf(value, cap, "%.*s", (int)strcspn(p, "\""), p);
-}
-
-/* The answers to the form's inputs, by their names. */
-static void
-fill_form(const struct target *t, const char *form, char *out, size_t cap)
-{
-	size_t n = 0;
-
-	out[0] = '\0';
-	for (const char *p = form; (p = strstr(p, "<input")) != NULL; p++) {
-		char name[64] = "", value[256] = "", type[16] = "";
-		attribute(p, "name", name, sizeof(name));
-		attribute(p, "type", type, sizeof(type));
-		attribute(p, "value", value, sizeof(value));
-		if (strcmp(name, "username") == 0)
-			snprintf(value, sizeof(value), "%s", t->user);
-		else if (strcmp(type, "password") == 0)
-			snprintf(value, sizeof(value), "%s", t->password);
-		if (*name != '\0' && strcmp(type, "submit") != 0 && n < cap)
-			n += (size_t)snprintf(out + n, cap - n, "<%s>%s</%s>", name,
-					      value, name);
-	}
-}
-
-#define CLIENT "<version who=\"vpn\">v9.01-3</version><device-id>linux-64</device-id>"
-
-static int
-login(SSL *ssl, const struct target *t, char *token, size_t cap)
-{
-	struct reply *r = malloc(sizeof(*r));
-	char body[8192], path[256] = "/", context[2048] = "", fields[1024];
-	int rc = -1;
-
-	if (r == NULL)
-		return -1;
-	token[0] = '\0';
-	snprintf(body, sizeof(body),
-		 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-		 "<config-auth client=\"vpn\" type=\"init\" "
-		 "aggregate-auth-version=\"2\">" CLIENT
-		 "<group-access>https://%s/</group-access></config-auth>\n",
-		 t->host);
-	for (int form = 0; form < FORMS_MAX; form++) {
-		if (post(ssl, t, path, context, body, r) < 0)
-			break;
-		if (r->status != 200) {
-			complain(r->text);
-			break;
-		}
-		take_cookie(r, "webvpncontext", context, sizeof(context));
-		take_cookie(r, "webvpn", token, cap);
-		const char *element = strstr(r->body, "<session-token>");
-		if (element != NULL) {
-			element += strlen("<session-token>");
-			snprintf(token, cap, "%.*s", (int)strcspn(element, "<"),
-				 element);
-		}
-		if (strstr(r->body, "id=\"success\"") != NULL) {
-			rc = *token ? 0 : complain("no token");
-			break;
-		}
-		const char *f = strstr(r->body, "<form");
-		if (f == NULL) {
-			complain(r->body);
-			break;
-		}
-		attribute(f, "action", path, sizeof(path));
-		fill_form(t, f, fields, sizeof(fields));
-		const char *opaque = strstr(r->body, "<opaque"), *end = NULL;
-		if (opaque != NULL)
-			end = strstr(opaque, "</opaque>");
-		int n = end ? (int)(end - opaque) + 9 : 0;
-		snprintf(body, sizeof(body),
-			 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-			 "<config-auth client=\"vpn\" type=\"auth-reply\" "
-			 "aggregate-auth-version=\"2\">" CLIENT
-			 "%.*s<auth>%s</auth></config-auth>\n",
-			 n, n > 0 ? opaque : "", fields);
-	}
-	free(r);
-	return rc;
-}
-
-static void
-to_hex(const unsigned char *p, size_t n, char *out)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(out + 2 * i, 3, "%02X", p[i]);
-}
-
-static bool
-from_hex(const char *hex, unsigned char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (sscanf(hex + 2 * i, "%2hhx", &p[i]) != 1)
-			return false;
-	return strlen(hex) == 2 * n;
-}
-
-static int
-ask_tunnel(struct tunnel *u, const struct target *t, const char *token)
-{
-	struct reply *r = malloc(sizeof(*r));
-	char text[8192], secret[2 * MASTER + 1], value[256];
-	int rc = -1;
-
-	if (r == NULL)
-		return -1;
-	RAND_bytes(u->master, MASTER);
-	to_hex(u->master, MASTER, secret);
-	int n = snprintf(
-		text, sizeof(text),
-		"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: %s\r\n"
-		"User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n"
-		"Cookie: webvpn=%s\r\nX-CSTP-Version: 1\r\nX-CSTP-Hostname: bench\r\n"
-		"X-CSTP-Base-MTU: 1500\r\nX-CSTP-MTU: 1390\r\n"
-		"X-CSTP-Address-Type: IPv6,IPv4\r\n"
-		"X-CSTP-Full-IPv6-Capability: true\r\n"
-		"X-DTLS-Master-Secret: %s\r\n"
-		"X-DTLS12-CipherSuite: AES256-GCM-SHA384:AES128-GCM-SHA256\r\n\r\n",
-		t->host, token, secret);
-	if (n < 0 || (size_t)n >= sizeof(text) || SSL_write(u->ssl, text, n) != n ||
-	    read_reply(u->ssl, r) < 0 || r->status != 200) {
-		complain("CONNECT");
-		goto done;
-	}
-	header(r, "X-DTLS-Session-ID", value, sizeof(value));
-	u->has_id = from_hex(value, u->id, DTLS_ID);
-	header(r, "X-DTLS-Port", value, sizeof(value));
-	u->udp_port = atoi(value);
-	header(r, "X-DTLS12-CipherSuite", value, sizeof(value));
-	u->has_id &= strcmp(value, "AES256-GCM-SHA384") == 0;
-	rc = 0;
-done:
-	free(r);
-	return rc;
-}
-
-static int
-dial(const struct target *t, int type, int port)
-{
-	struct sockaddr_in to = t->to;
-	struct timeval tv = { .tv_sec = TIMEOUT_S };
-	int one = 1, fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-
-	if (port > 0)
-		to.sin_port = htons((uint16_t)port);
-	if (fd < 0)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-	if (type == SOCK_STREAM)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0) {
-		close(fd);
-		return complain("connect");
-	}
-	return fd;
-}
-
-static void
-tunnel_free(struct tunnel *u)
-{
-	SSL_free(u->ssl);
-	SSL_free(u->dtls);
-	if (u->tcp >= 0)
-		close(u->tcp);
-	if (u->udp >= 0)
-		close(u->udp);
-}
-
-/* Everything up to the 200 on CONNECT. On failure nothing is left. */
-static int
-tunnel_open(struct tunnel *u, const struct target *t)
-{
-	char token[4096];
-
-	*u = (struct tunnel){ .tcp = dial(t, SOCK_STREAM, 0), .udp = -1 };
-	if (u->tcp < 0)
-		return -1;
-	u->ssl = SSL_new(t->tls);
-	SSL_set_fd(u->ssl, u->tcp);
-	if (SSL_connect(u->ssl) == 1 && login(u->ssl, t, token, sizeof(token)) == 0 &&
-	    ask_tunnel(u, t, token) == 0)
-		return 0;
-	complain("tunnel");
-	tunnel_free(u);
-	return -1;
-}
-
-static void
-tunnel_end(struct tunnel *u)
-{
-	static const char bye[] = "STF\1\0\x12\5\0\xb0"
-				  "Aborted by caller";
-
-	SSL_write(u->ssl, bye, sizeof(bye) - 1);
-	tunnel_free(u);
-}
-
-/* --- DTLS */
-
-static int
-dtls_open(struct tunnel *u, const struct target *t)
-{
-	static const unsigned char aes256_gcm_sha384[2] = { 0x00, 0x9d };
-	SSL_SESSION *s = SSL_SESSION_new();
-
-	u->udp = dial(t, SOCK_DGRAM, u->udp_port);
-	u->dtls = SSL_new(t->dtls);
-	if (u->udp < 0 || u->dtls == NULL || s == NULL) {
-		SSL_SESSION_free(s);
-		return -1;
-	}
-	SSL_SESSION_set_protocol_version(s, DTLS1_2_VERSION);
-	SSL_SESSION_set_cipher(s, SSL_CIPHER_find(u->dtls, aes256_gcm_sha384));
-	SSL_SESSION_set1_master_key(s, u->master, MASTER);
-	SSL_SESSION_set1_id(s, u->id, DTLS_ID);
-	SSL_SESSION_set_time(s, time(NULL));
-	SSL_set_session(u->dtls, s);
-	SSL_SESSION_free(s);
-	SSL_set_mtu(u->dtls, 1300);
-	BIO *bio = BIO_new_dgram(u->udp, BIO_NOCLOSE);
-	struct sockaddr_storage ss;
-	socklen_t n = sizeof(ss);
-	getpeername(u->udp, (struct sockaddr *)&ss, &n);
-	BIO_ctrl(bio, BIO_CTRL_DGRAM_SET_CONNECTED, 0, &ss);
-	SSL_set_bio(u->dtls, bio, bio);
-	/* On a blocking socket OpenSSL keeps the resend timer itself. */
-	if (SSL_connect(u->dtls) != 1)
-		return complain("dtls");
-	return SSL_write(u->dtls, "\7", 1) == 1 ? 0 : -1; /* KEEPALIVE: we are here */
-}
 
 /* --- mode login */
 
@@ -635,27 +246,90 @@ mode_hold(const struct target *t, unsigned count)
 	return 0; /* the sockets close with the process: no logout */
 }
 
-static void
-target_open(struct target *t, char **argv)
+/* --- mode return */
+
+struct storm {
+	const struct target *t;
+	struct bench back, login;
+	atomic_bool is_over;
+};
+
+static void *
+newcomer_thread(void *arg)
 {
-	t->host = argv[2];
-	t->user = argv[4];
-	t->password = argv[5];
-	t->to = (struct sockaddr_in){ .sin_family = AF_INET,
-				      .sin_port = htons((uint16_t)atoi(argv[3])) };
-	if (inet_pton(AF_INET, t->host, &t->to.sin_addr) != 1) {
-		fprintf(stderr, "vpnlogin: %s: not an IPv4 address\n", t->host);
-		exit(2);
+	struct storm *s = arg;
+	unsigned i;
+
+	while (!atomic_load(&s->is_over) &&
+	       (i = atomic_fetch_add(&s->login.next, 1)) < LOGINS_MAX) {
+		struct tunnel u;
+		double from = now_ms();
+		bool ok = tunnel_open(&u, s->t) == 0;
+		s->login.ms[i] = ok ? now_ms() - from : 1e9;
+		if (ok)
+			tunnel_end(&u);
+		else
+			atomic_fetch_add(&s->login.failed, 1);
 	}
-	t->tls = SSL_CTX_new(TLS_client_method());
-	SSL_CTX_set_mode(t->tls, SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_session_cache_mode(t->tls, SSL_SESS_CACHE_OFF);
-	t->dtls = SSL_CTX_new(DTLS_client_method());
-	SSL_CTX_set_cipher_list(t->dtls, "AES256-GCM-SHA384");
-	/* ocserv's answer to this resumption has no renegotiation_info. */
-	SSL_CTX_set_options(t->dtls, SSL_OP_NO_TICKET | SSL_OP_NO_QUERY_MTU |
-					     SSL_OP_NO_EXTENDED_MASTER_SECRET |
-					     SSL_OP_LEGACY_SERVER_CONNECT);
+	return NULL;
+}
+
+/* The connection that is replaced is closed without a word, as a client does whose
+ * network has changed. */
+static void *
+return_thread(void *arg)
+{
+	struct storm *s = arg;
+	struct tunnel u, next;
+	char token[4096];
+	unsigned i;
+
+	if (tunnel_open_token(&u, s->t, token, sizeof(token)) < 0) {
+		atomic_fetch_add(&s->back.failed, 1);
+		return NULL;
+	}
+	while ((i = atomic_fetch_add(&s->back.next, 1)) < s->back.count) {
+		double from = now_ms();
+		bool ok = tunnel_return(&next, s->t, token) == 0;
+		s->back.ms[i] = ok ? now_ms() - from : 1e9;
+		if (ok) {
+			tunnel_free(&u);
+			u = next;
+		} else {
+			atomic_fetch_add(&s->back.failed, 1);
+		}
+		usleep(PAUSE_US);
+	}
+	tunnel_end(&u);
+	return NULL;
+}
+
+static int
+mode_return(const struct target *t, unsigned count, unsigned logins)
+{
+	struct storm s = { .t = t,
+			   .back = { .count = count,
+				     .ms = calloc(count, sizeof(double)) },
+			   .login = { .ms = calloc(LOGINS_MAX, sizeof(double)) } };
+	pthread_t id[THREADS_MAX];
+
+	for (unsigned i = 0; i < logins; i++)
+		if (pthread_create(&id[i], NULL, newcomer_thread, &s) != 0)
+			abort();
+	sleep(1); /* the storm rises */
+	run_threads(return_thread, &s, RETURNING);
+	atomic_store(&s.is_over, true);
+	for (unsigned i = 0; i < logins; i++)
+		pthread_join(id[i], NULL);
+	unsigned all = s.login.next < LOGINS_MAX ? s.login.next : LOGINS_MAX;
+	qsort(s.back.ms, count, sizeof(double), by_value);
+	qsort(s.login.ms, all, sizeof(double), by_value);
+	printf("returns=%u failed=%u p50_ms=%.1f p99_ms=%.1f logins=%u "
+	       "login_p50_ms=%.1f\n",
+	       count - s.back.failed, s.back.failed, s.back.ms[count / 2],
+	       s.back.ms[count * 99 / 100], all - s.login.failed,
+	       all > 0 ? s.login.ms[all / 2] : 0);
+	return s.back.failed > 0;
 }
 
 int
@@ -668,7 +342,9 @@ main(int argc, char **argv)
 		fputs("usage: vpnlogin login ADDRESS PORT USER PASSWORD COUNT "
 		      "PARALLEL\n"
 		      "       vpnlogin hold ADDRESS PORT USER PASSWORD COUNT "
-		      "dtls|tls\n",
+		      "dtls|tls\n"
+		      "       vpnlogin return ADDRESS PORT USER PASSWORD COUNT "
+		      "LOGINS\n",
 		      stderr);
 		return 2;
 	}
@@ -682,7 +358,11 @@ main(int argc, char **argv)
 		return mode_hold(&t, count);
 	}
 	unsigned parallel = (unsigned)strtoul(argv[7], NULL, 10);
-	if (count == 0 || parallel == 0 || parallel > THREADS_MAX)
+	if (count == 0 || parallel > THREADS_MAX)
+		return 2;
+	if (strcmp(argv[1], "return") == 0)
+		return mode_return(&t, count, parallel);
+	if (parallel == 0)
 		return 2;
 	return mode_login(&t, count, parallel);
 }

@@ -60,36 +60,6 @@ wait_for_end(struct tunnel *u)
 	}
 }
 
-static bool
-come_back(struct tunnel *u, const char *token)
-{
-	*u = (struct tunnel){ .tcp = dial(&target, SOCK_STREAM, 0), .udp = -1 };
-	if (u->tcp < 0)
-		return false;
-	u->ssl = SSL_new(target.tls);
-	SSL_set_fd(u->ssl, u->tcp);
-	if (SSL_connect(u->ssl) == 1 && ask_tunnel(u, &target, token) == 0)
-		return true;
-	tunnel_free(u);
-	return false;
-}
-
-/* As tunnel_open, and keeps the token. */
-static bool
-log_in(struct tunnel *u, char *token, size_t cap)
-{
-	*u = (struct tunnel){ .tcp = dial(&target, SOCK_STREAM, 0), .udp = -1 };
-	if (u->tcp < 0)
-		return false;
-	u->ssl = SSL_new(target.tls);
-	SSL_set_fd(u->ssl, u->tcp);
-	if (SSL_connect(u->ssl) == 1 && login(u->ssl, &target, token, cap) == 0 &&
-	    ask_tunnel(u, &target, token) == 0)
-		return true;
-	tunnel_free(u);
-	return false;
-}
-
 static void *
 client(void *arg)
 {
@@ -103,7 +73,7 @@ client(void *arg)
 			atomic_fetch_add(&places, 1);
 			usleep(20000);
 		}
-		is_up = log_in(&u, token, sizeof(token));
+		is_up = tunnel_open_token(&u, &target, token, sizeof(token)) == 0;
 		atomic_fetch_add(&places, 1);
 	}
 	if (!is_up) {
@@ -114,7 +84,7 @@ client(void *arg)
 	wait_for_end(&u);
 	tunnel_free(&u);
 	atomic_store(&is_lost, true);
-	while (!come_back(&u, token) && !atomic_load(&is_over))
+	while (tunnel_return(&u, &target, token) < 0 && !atomic_load(&is_over))
 		usleep(RETRY_US);
 	say("back", wall_s());
 	atomic_fetch_add(&n_back, 1);
@@ -127,13 +97,12 @@ static void *
 newcomer(void *arg)
 {
 	struct tunnel u;
-	char token[4096];
 
 	while (!atomic_load(&is_lost))
 		usleep(10000);
 	while (!atomic_load(&is_over)) {
 		double from = now_ms();
-		if (log_in(&u, token, sizeof(token))) {
+		if (tunnel_open(&u, &target) == 0) {
 			say("login", (now_ms() - from) / 1000);
 			tunnel_end(&u);
 		}
