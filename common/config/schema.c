@@ -440,7 +440,9 @@ static const struct option_type type_url = { "address", false, url_parse, string
 static int
 https_parse(const struct option *o, const char *text, void *base)
 {
-	return strncmp(text, "https://", 8) == 0 ? url_parse(o, text, base) : E_INVAL;
+	if (*text && strncmp(text, "https://", 8) != 0)
+		return E_INVAL;
+	return url_parse(o, text, base);
 }
 
 static void
@@ -475,28 +477,6 @@ mail_rule(const struct option *o, char *buf, size_t n)
 
 static const struct option_type type_mail = { "mail address", false, mail_parse,
 					      string_print, mail_rule };
-
-/* The name of a stored secret: a part of an object's name. */
-static int
-secret_parse(const struct option *o, const char *text, void *base)
-{
-	for (const char *p = text; *p; p++)
-		if (!islower((unsigned char)*p) && !isdigit((unsigned char)*p) &&
-		    !strchr("_-", *p))
-			return E_INVAL;
-	return string_store(o, text, base);
-}
-
-static void
-secret_rule(const struct option *o, char *buf, size_t n)
-{
-	snprintf(buf, n,
-		 "the name of a stored secret: a-z 0-9 - _, at most %zu characters",
-		 o->size - 1);
-}
-
-static const struct option_type type_secret = { "name", false, secret_parse,
-						string_print, secret_rule };
 
 /* ---- subnets */
 
@@ -952,23 +932,6 @@ stun_rule(const struct option *o, char *buf, size_t n)
 
 static const struct option_type type_stun = { "list of servers", true, stun_parse,
 					      stun_print, stun_rule };
-
-static int
-https_parse(const struct option *o, const char *text, void *base)
-{
-	if (*text && strncmp(text, "https://", 8) != 0)
-		return E_INVAL;
-	return url_parse(o, text, base);
-}
-
-static void
-https_rule(const struct option *o, char *buf, size_t n)
-{
-	snprintf(buf, n, "an address from https://, at most %zu bytes", o->size - 1);
-}
-
-static const struct option_type type_https = { "address", false, https_parse,
-					       string_print, https_rule };
 
 /* ---- appliance models: what an operator who replaces one expects to hold */
 
