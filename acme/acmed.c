@@ -3,8 +3,11 @@
  * one this node serves. Ties its parts together; see acmed.h. */
 #include "acme/acmed.h"
 
+#include "acme/clientca.h"
 #include "acme/control.h"
+#include "acme/custom.h"
 #include "acme/live.h"
+#include "acme/nodes.h"
 #include "common/config/running.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -53,7 +56,10 @@ on_look(uv_timer_t *t)
 {
 	struct acmed *a = t->data;
 
+	custom_look(a->custom);
+	clientca_look(a);
 	live_look(a->live, a);
+	nodes_look(a);
 }
 
 void
@@ -240,7 +246,7 @@ run(struct acmed *a)
 	int rc;
 
 	snprintf(path, sizeof(path), "%s/" CLUSTER_SOCKET, a->run_dir);
-	if ((rc = live_new(&a->live)) < 0 ||
+	if ((rc = live_new(&a->live)) < 0 || (rc = custom_new(&a->custom, a)) < 0 ||
 	    (rc = store_new(&a->store, &a->loop, path, &store_handlers, a)) < 0)
 		return rc;
 	uv_timer_init(&a->loop, &a->look);
@@ -278,6 +284,7 @@ acmed_free(struct acmed *a)
 	control_free(a->control);
 	store_free(a->store);
 	live_free(a->live);
+	custom_free(a->custom);
 	config_free(a->config);
 	uv_loop_close(&a->loop);
 	OPENSSL_cleanse(a->pair_key, sizeof(a->pair_key));

@@ -31,6 +31,7 @@ struct acmed {
 	struct store *store;
 	struct control *control;
 	struct live *live;
+	struct custom *custom;
 	uv_timer_t look, tick;
 	bool is_ending;
 };

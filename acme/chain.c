@@ -128,9 +128,8 @@ judge_form(struct span file, const char *slot, struct chain_verdict *v)
 	if (file.n == 0)
 		return refuse_kind(v, slot, "empty");
 	if (file.n > CHAIN_FILE_MAX)
-		return refuse(v, CHAIN_TOO_LARGE,
-			      "%s: the file has %zu bytes; %d are the most", slot,
-			      file.n, CHAIN_FILE_MAX);
+		return refuse(v, CHAIN_TOO_LARGE, "%s: the file has more than %d bytes",
+			      slot, CHAIN_FILE_MAX);
 	if (contains(file, "PRIVATE KEY-----"))
 		return refuse(v, CHAIN_NOT_PEM,
 			      "%s: there is a private key in this file; keep it, and "

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "acme/control.h"
 
+#include "common/b64.h"
 #include "common/err.h"
 
 #include <openssl/crypto.h>
@@ -272,4 +273,24 @@ void
 control_free(struct control *c)
 {
 	free(c);
+}
+
+uint8_t *
+control_file(const json_t *q, const char *key, size_t *n)
+{
+	const json_t *j = json_object_get(q, key);
+	struct span in = span_of(json_string_value(j),
+				 json_is_string(j) ? json_string_length(j) : 0);
+	size_t cap = in.n / 4 * 3 + 3;
+	uint8_t *out = json_is_string(j) ? malloc(cap) : NULL;
+
+	if (out == NULL)
+		return NULL;
+	struct wr w = wr_open(out, cap);
+	if (b64_decode(&w, in) < 0) {
+		free(out);
+		return NULL;
+	}
+	*n = wr_span(&w).n;
+	return out;
 }

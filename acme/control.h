@@ -38,4 +38,7 @@ void control_answer(struct control *c, uint32_t id, json_t *o);
 __attribute__((format(printf, 4, 5))) void
 control_refuse(struct control *c, uint32_t id, const char *code, const char *fmt, ...);
 
+/* A file in a question, as base64; the caller frees. NULL: it is none. */
+uint8_t *control_file(const json_t *q, const char *key, size_t *n);
+
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "acme/status.h"
 
+#include "acme/custom.h"
 #include "acme/live.h"
+#include "acme/nodes.h"
 
 json_t *
 status_cert(const struct cert_facts *f)
@@ -44,5 +46,8 @@ status_command(struct acmed *a, uint32_t id, const json_t *question)
 			    json_string(r->is_active ? "active" : "standby"));
 	json_object_set_new(o, "store", json_boolean(store_is_ready(a->store)));
 	json_object_set_new(o, "live", live_json(a->live));
+	if (a->config != NULL && a->config->cert_method == METHOD_CUSTOM)
+		json_object_set_new(o, "custom", custom_status(a));
+	nodes_status(a, o);
 	control_answer(a->control, id, o);
 }

@@ -210,7 +210,7 @@ only_pem_certificates_are_taken(void)
 		{ "PKCS#12", "PKCS#12", span_of(p12, (size_t)p12_n) },
 		{ "text", "no PEM", SPAN("hello\n") },
 		{ "zeroes", "no PEM", span_of("\0\0\0\0", 4) },
-		{ "too large", "bytes", span_of(big, sizeof(big)) },
+		{ "too large", "more than 65536 bytes", span_of(big, sizeof(big)) },
 		{ "CSR", "signing request",
 		  SPAN("-----BEGIN CERTIFICATE REQUEST-----\nAA==\n") },
 		{ "PKCS#7", "PKCS#7", SPAN("-----BEGIN PKCS7-----\nAA==\n") },
