@@ -33,13 +33,32 @@ ctl_complain(const char *fmt, ...)
 	}
 }
 
-static void
-explain_connect(const char *path, int err)
+static const char *
+program(const struct ctl *c)
 {
+	return c->program != NULL ? c->program : "vpnd";
+}
+
+/* acmed and ddnsd are parts of this product; vpnd is it. */
+static const char *
+unit(const struct ctl *c)
+{
+	return strcmp(program(c), "acmed") == 0   ? "tandem-acme"
+	       : strcmp(program(c), "ddnsd") == 0 ? "tandem-ddns"
+						  : program(c);
+}
+
+static void
+explain_connect(const struct ctl *c, int err)
+{
+	const char *path = c->socket;
+
+	if (c->is_quiet)
+		return;
 	if (err == ENOENT || err == ECONNREFUSED)
-		ctl_complain("vpnd is not running (%s: %s); start it with "
-			     "'systemctl start vpnd'",
-			     path, strerror(err));
+		ctl_complain("%s is not running (%s: %s); start it with "
+			     "'systemctl start %s'",
+			     program(c), path, strerror(err), unit(c));
 	else if (err == EACCES || err == EPERM)
 		ctl_complain("no permission for %s; run as root", path);
 	else
@@ -58,7 +77,7 @@ dial(struct ctl *c)
 	strcpy(sun.sun_path, c->socket);
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
-		explain_connect(c->socket, errno);
+		explain_connect(c, errno);
 		return CTL_UNREACHED;
 	}
 	c->line = fdopen(c->fd, "r");
@@ -113,21 +132,27 @@ ctl_ask(struct ctl *c, json_t *question, unsigned timeout_s, json_t **answer)
 	setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	rc = CTL_UNREACHED;
 	if (!send_all(c->fd, text, strlen(text)) || !send_all(c->fd, "\n", 1)) {
-		ctl_complain("vpnd closed the control connection");
+		if (!c->is_quiet)
+			ctl_complain("%s closed the control connection", program(c));
 		goto done;
 	}
 	errno = 0;
 	*answer = ctl_next(c);
 	if (*answer == NULL) {
-		ctl_complain(errno == EAGAIN ? "vpnd gave no answer in %u s"
-					     : "vpnd closed the control connection",
-			     timeout_s);
+		if (c->is_quiet)
+			;
+		else if (errno == EAGAIN)
+			ctl_complain("%s gave no answer in %u s", program(c),
+				     timeout_s);
+		else
+			ctl_complain("%s closed the control connection", program(c));
 		goto done;
 	}
 	rc = CTL_OK;
 	if (!json_is_true(json_object_get(*answer, "ok"))) {
 		const char *why = json_string_value(json_object_get(*answer, "error"));
-		ctl_complain("%s", why ? why : "refused");
+		if (!c->is_quiet)
+			ctl_complain("%s", why ? why : "refused");
 		json_decref(*answer);
 		*answer = NULL;
 		rc = CTL_REFUSED;

@@ -6,6 +6,7 @@
  */
 #include "ctl/ctl.h"
 
+#include "ctl/cert.h"
 #include "ctl/table.h"
 
 #include <stdarg.h>
@@ -713,6 +714,25 @@ const struct command commands[] = {
 	{ "config rollback", "[GENERATION]", "the one before, or that one, again",
 	  pair_config_rollback },
 	{ "config hash", "", "what each node runs", pair_config_hash },
+	{ "cert status", "", "what each node serves, and how the next comes",
+	  cert_status },
+	{ "cert show", "[--node NODE] [--chain | --root]",
+	  "the certificate that is served; its chain, its root", cert_show },
+	{ "cert diagnose", "", "why clients do not trust this server", cert_diagnose },
+	{ "cert renew", "", "order a new certificate now", cert_renew },
+	{ "cert csr",
+	  "--common-name NAME [--node NODE] [--host NAME]... [--ip ADDR]... "
+	  "[--organization O] [--unit OU] [--email E] [--state ST] [--country C] "
+	  "[--out FILE] | --show [--node NODE]",
+	  "a new key, and a signing request for it", cert_csr },
+	{ "cert upload", "[--node NODE] DEVICE.pem CHAIN.pem",
+	  "the certificate that was signed, and its authorities", cert_upload },
+	{ "cert client-ca upload", "FILE", "whose client certificates are trusted",
+	  cert_ca_upload },
+	{ "cert client-ca show", "[--pem]", "that authority", cert_ca_show },
+	{ "cert client-ca remove", "", "trust no client certificates", cert_ca_remove },
+	{ "factory-reset", "--yes", "forget the keys and certificates of this node",
+	  cert_factory_reset },
 	{ "secret set", "NAME [--key FILE]",
 	  "store a key or password that settings refer to by name", secret_set },
 	{ "secret list", "", "the names of all secrets", secret_list },

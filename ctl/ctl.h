@@ -17,8 +17,10 @@
 enum { CTL_OK, CTL_REFUSED, CTL_USAGE, CTL_UNREACHED };
 
 struct ctl {
-	const char *socket; /* path */
-	bool is_json;       /* print the answer lines as they come */
+	const char *socket;  /* path */
+	const char *program; /* whose it is; NULL: vpnd's */
+	bool is_quiet;       /* what goes wrong is not told */
+	bool is_json;        /* print the answer lines as they come */
 	bool has_colour;
 	FILE *line; /* from vpnd; NULL until the first question */
 	int fd;     /* the same socket */
