@@ -109,6 +109,17 @@ a_session_moves_from_device_to_device(void)
 	ok(!ip_says("ip -4 route", "dev vpn0"), "and only there");
 	ok(ip_says("ip -6 route", "fd00:200::7 dev vpn1 proto 84"), "IPv6 is there");
 	ok(!ip_says("ip -6 route", "fd00:200::7 dev vpn0"), "and only there");
+	struct ip_addr mine = addr("2001:db8::7"), mine4 = addr("192.0.2.7");
+	ok(!route_is_local(&r, &mine) && !route_is_local(&r, &mine4) &&
+		   !route_is_local(&r, &six),
+	   "others' addresses are not local");
+	(void)ip_says("ip link set lo up; ip addr add 2001:db8::7/64 dev lo nodad; "
+		      "ip addr add 192.0.2.7/24 dev lo",
+		      "");
+	bool is_local = false;
+	for (unsigned i = 0; i < 200 && !is_local; i++, usleep(5000))
+		is_local = route_is_local(&r, &mine);
+	ok(is_local && route_is_local(&r, &mine4), "ours are");
 	is_int(route_del(&r, &six), 0, "delete");
 	is_int(route_del(&r, &six), 0, "delete again");
 	ok(!ip_says("ip -6 route", "fd00:200::7"), "IPv6 is gone");

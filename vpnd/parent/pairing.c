@@ -64,6 +64,7 @@ tickling_end(struct tickling *k)
 	k->job = NULL;
 	k->n = k->left = k->cursor = 0;
 	k->sent = k->failed = k->round = 0;
+	k->ours = (struct ip_addr){ 0 };
 }
 
 static uint16_t
@@ -95,6 +96,19 @@ begin_round(struct tickling *k)
 	}
 }
 
+/* Before that the kernel asks for the gateway's link address but passes over the
+ * answer, and asks again a second later: all wait for that, the segments too. */
+static bool
+is_here(struct tickling *k, const struct endpoint *e)
+{
+	if (e->local.family == 4 || ip_same_host(&k->ours, &e->local))
+		return true;
+	if (!route_is_local(&k->parent->router, &e->local))
+		return false;
+	k->ours = e->local;
+	return true;
+}
+
 static void
 on_tickle(uv_timer_t *t)
 {
@@ -114,7 +128,7 @@ on_tickle(uv_timer_t *t)
 		k->cursor = (k->cursor + 1) % k->n;
 		if (j->is_done)
 			continue;
-		int rc = tickler_send(&k->socket, &j->e);
+		int rc = is_here(k, &j->e) ? tickler_send(&k->socket, &j->e) : E_AGAIN;
 		if (rc == E_AGAIN && now - k->round_ms < ADDRESS_MS) {
 			misses++;
 			continue;

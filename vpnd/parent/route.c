@@ -41,9 +41,9 @@ router_close(struct router *r)
 	r->nl = NULL;
 }
 
-/* Send one request and take the kernel's verdict. */
+/* Send one request, show its answers to cb (may be NULL), take the kernel's verdict. */
 static int
-talk(struct router *r, struct request *q)
+talk_to(struct router *r, struct request *q, mnl_cb_t cb, void *arg)
 {
 	union {
 		struct nlmsghdr align;
@@ -61,12 +61,18 @@ talk(struct router *r, struct request *q)
 			continue;
 		if (n < 0)
 			return -errno;
-		int rc = mnl_cb_run(in.bytes, (size_t)n, r->seq, port, NULL, NULL);
+		int rc = mnl_cb_run(in.bytes, (size_t)n, r->seq, port, cb, arg);
 		if (rc < 0)
 			return -errno;
 		if (rc == MNL_CB_STOP)
 			return 0;
 	}
+}
+
+static int
+talk(struct router *r, struct request *q)
+{
+	return talk_to(r, q, NULL, NULL);
 }
 
 static struct rtmsg *
@@ -122,6 +128,28 @@ route_del(struct router *r, const struct ip_addr *dst)
 	put_host(&q, dst, RTA_DST);
 	int rc = talk(r, &q);
 	return rc == -ESRCH ? 0 : rc;
+}
+
+static int
+on_route(const struct nlmsghdr *h, void *arg)
+{
+	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+
+	if (h->nlmsg_type == RTM_NEWROUTE && mnl_nlmsg_get_payload_len(h) >= sizeof(*m))
+		*(bool *)arg = m->rtm_type == RTN_LOCAL;
+	return MNL_CB_OK;
+}
+
+bool
+route_is_local(struct router *r, const struct ip_addr *a)
+{
+	struct request q;
+	bool is_local = false;
+
+	request_route(&q, RTM_GETROUTE, a->family == 4 ? AF_INET : AF_INET6,
+		      a->family == 4 ? 32 : 128);
+	put_host(&q, a, RTA_DST);
+	return talk_to(r, &q, on_route, &is_local) == 0 && is_local;
 }
 
 static int

@@ -41,6 +41,10 @@ int route_flush(struct router *r);
 /* An address on a device: host prefix, no duplicate address detection. */
 int route_address(struct router *r, const struct ip_addr *a, unsigned ifindex);
 
+/* Does the kernel take packets for it as its own? Of IPv6 that is so only a moment
+ * after the address is there: its route is made by a worker of the kernel's. */
+bool route_is_local(struct router *r, const struct ip_addr *a);
+
 /* Is this address one that a client may have? */
 bool route_permitted(const struct config *c, const struct ip_addr *dst);
 

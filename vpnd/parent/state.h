@@ -117,6 +117,7 @@ struct tickling {
 	size_t n, left, cursor;
 	unsigned round, sent, failed;
 	uint64_t round_ms;
+	struct ip_addr ours; /* the last local address that was found to be here */
 	const struct endpoints
 		*back; /* who is in it needs no second one; may be NULL */
 	const char *what;
