@@ -636,7 +636,13 @@ config_free(struct config *c)
 bool
 config_names_dynamic(const struct config *c)
 {
-	return c->hostname[0] != '\0' && c->backup_hostname[0] != '\0';
+	for (unsigned i = 0; i < c->n_ddns; i++) {
+		const char *name = config_wan_name(c, c->ddns[i].wan);
+
+		if (name != NULL && name[0] != '\0')
+			return true;
+	}
+	return false;
 }
 
 int

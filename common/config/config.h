@@ -212,9 +212,10 @@ int config_load(struct config **out, const char *name, const char *text,
 void config_free(struct config *c);
 void config_report_free(struct config_report *r);
 
-/* May a name of ours come to mean another address while clients are connected?
- * They are then told to look it up again when they come back. Not for the fun of it:
- * a client whose DNS is inside the tunnel waits for answers before it dials. */
+/* May a name of ours come to mean another address while clients are connected: has
+ * one a ddns section, be it with provider none, for one that somebody else keeps? They
+ * are then told to look it up again when they come back. Not for the fun of it: a
+ * client whose DNS is inside the tunnel waits for answers before it dials. */
 bool config_names_dynamic(const struct config *c);
 
 /* The name that clients dial over this uplink: "" when it is not set, NULL for an

@@ -12,7 +12,9 @@ CONFIG='server {
 	certificate = "/etc/tandem/cert.pem"
 	key = "/etc/tandem/key.pem"
 }
-addressing { ipv6_prefix = "fd77::/64" }'
+addressing { ipv6_prefix = "fd77::/64" }
+ddns "wan1" { }
+ddns "wan2" { }'
 KEY=hmac-sha256:ddns-key:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=
 
 name_server() { # in the provider's network, also the clients' resolver

@@ -93,9 +93,10 @@ ok "R34 connects" client_up alice
 is "R34 nothing to resolve again" "$(header X-CSTP-DynDNS)" ""
 is "R34 and nothing excluded" "$(header X-CSTP-Split-Exclude)$(header X-CSTP-Split-Exclude-IP6)" ""
 client_down
-ok "R34 with names that may move" vpnd_reload "server { workers = 2 hostname = \"vpn.example.com\" backup_hostname = \"vpn2.example.com\" }"
+ok "R34 with a name that may move" vpnd_reload "server { workers = 2 hostname = \"vpn.example.com\" } ddns wan1 { address = { 203.0.113.99 } }"
 ok "R34 connects" client_up alice
 is "R34 the client resolves its name again when it comes back" "$(header X-CSTP-DynDNS)" true
+is "R34 the address outside of a NAT stays outside of the tunnel, too" "$(header X-CSTP-Split-Exclude)" 203.0.113.99/255.255.255.255
 client_down
 echo '<AnyConnectProfile><ServerList/></AnyConnectProfile>' > $LAB/p.xml; chmod 755 $LAB; chmod 644 $LAB/p.xml
 ok "R107 a profile" vpnd_reload "server { workers = 2 } client_connection { banner = \"Hello\" profile = \"$LAB/p.xml\" }"

@@ -586,6 +586,35 @@ every_value_arrives(void)
 	drop(c, &r);
 }
 
+/* R34. */
+static void
+names_are_dynamic_with_a_section(void)
+{
+	static const struct {
+		const char *text;
+		bool want;
+	} cases[] = {
+		{ "", false },
+		{ "server { hostname = a.test }", false },
+		{ "server { hostname = a.test backup_hostname = b.test }", false },
+		{ "server { hostname = a.test } ddns wan1 { }", true },
+		{ "server { hostname = a.test } ddns wan2 { }", false },
+		{ "server { hostname = a.test backup_hostname = b.test } ddns wan2 { }",
+		  true },
+		{ "ddns wan1 { }", false },
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct config_report r;
+		struct config *c = load(cases[i].text, NULL, &r);
+
+		show(&r);
+		ok(c != NULL && config_names_dynamic(c) == cases[i].want, "R34 %s",
+		   cases[i].text);
+		drop(c, &r);
+	}
+}
+
 static void
 durations_are_read_in_words(void)
 {
@@ -1028,6 +1057,7 @@ main(void)
 	a_passthrough_node_hides_nobody();
 	defaults_are_those_of_the_manual();
 	every_value_arrives();
+	names_are_dynamic_with_a_section();
 	durations_are_read_in_words();
 	models_have_their_limits();
 	doubtful_texts_load_with_a_warning();

@@ -110,18 +110,38 @@ free_setup:
 	return rc;
 }
 
-/* As they are now: an address that comes later is known after the next reload. */
+static void
+add_gateway(struct bundle *b, struct ip_addr a)
+{
+	for (unsigned i = 0; i < b->n_gateway; i++)
+		if (ip_same_host(&b->gateway[i], &a))
+			return;
+	if (b->n_gateway < BUNDLE_GATEWAYS)
+		b->gateway[b->n_gateway++] = a;
+}
+
+/* As they are now: an address that comes later is known after the next reload. Behind
+ * a NAT those that the operator has set; what ddnsd finds out is not known here. */
 static void
 find_gateways(struct setup *s)
 {
-	struct bundle *b = &s->bundle;
+	const struct config *c = s->config;
+	struct ip_addr own[WAN_ADDRS];
 
-	b->n_gateway = 0;
-	for (unsigned i = 0; i < s->config->n_wan; i++) {
-		const struct config_wan *w = &s->config->wan[i];
-		if (wan_serves(w) && b->n_gateway + WAN_ADDRS <= BUNDLE_GATEWAYS)
-			b->n_gateway += wan_addresses(s->config, w->ifname,
-						      b->gateway + b->n_gateway);
+	s->bundle.n_gateway = 0;
+	for (unsigned i = 0; i < c->n_wan; i++) {
+		unsigned n = wan_serves(&c->wan[i])
+				     ? wan_addresses(c, c->wan[i].ifname, own)
+				     : 0;
+		for (unsigned k = 0; k < n; k++)
+			add_gateway(&s->bundle, own[k]);
+	}
+	for (unsigned i = 0; i < c->n_ddns; i++) {
+		const struct config_ddns *d = &c->ddns[i];
+		if (d->is_fixed && d->address4.s_addr != 0)
+			add_gateway(&s->bundle, ip_of4(d->address4, 0));
+		if (d->is_fixed && !IN6_IS_ADDR_UNSPECIFIED(&d->address6))
+			add_gateway(&s->bundle, ip_of6(d->address6, 0));
 	}
 }
 
