@@ -24,6 +24,7 @@ struct pkt {
 	uint16_t window;
 	unsigned tcp_options; /* bytes, a multiple of 4 */
 	uint8_t option_fill;
+	uint32_t stamp; /* not 0: timestamps in the first 12 bytes of the options */
 	size_t payload, from; /* bytes `from`.. of the stream `fill` */
 	uint32_t fill;
 	bool no_check; /* UDP: leave 0 */
@@ -131,6 +132,11 @@ pk_make(uint8_t *p, const struct pkt *k, bool partial)
 		p[t + 13] = k->flags;
 		pk_16(p + t + 14, k->window);
 		memset(p + t + 20, k->option_fill, k->tcp_options);
+		if (k->stamp != 0 && k->tcp_options >= 12) {
+			memcpy(p + t + 20, "\1\1\10\12", 4);
+			pk_32(p + t + 24, k->stamp);
+			pk_32(p + t + 28, 7);
+		}
 	} else {
 		pk_16(p + t + 4, (uint32_t)(total - t));
 	}

@@ -615,6 +615,145 @@ whatever_comes_goes_out_in_order(void)
 	ok(merged > 1000, "most of them merged something");
 }
 
+/* The ACK numbers that are written, in order: "100 300". */
+static const char *
+acks_out(void)
+{
+	struct merge_write w;
+	size_t at = 0;
+
+	shape[0] = '\0';
+	while (merge_next(m, &w)) {
+		const uint8_t *p = w.iov[1].iov_base;
+		size_t t = p[0] >> 4 == 4 ? 20 : 40;
+		at += (size_t)sprintf(shape + at, "%s%u", at ? " " : "",
+				      get32(p + t + TCP_ACK));
+	}
+	return shape;
+}
+
+static struct pkt
+ack_of(int version, uint32_t number)
+{
+	struct pkt k = of_kind(version, 6);
+
+	k.payload = 0;
+	k.ack = number;
+	k.tcp_options = 12;
+	k.stamp = 4711 + number;
+	k.id = (uint16_t)number; /* counts as it likes */
+	return k;
+}
+
+static void
+the_newest_acknowledgement_speaks_for_all(void)
+{
+	for (int version = 4; version <= 6; version += 2) {
+		start();
+		for (uint32_t i = 1; i <= 20; i++)
+			add(ack_of(version, i * 1000));
+		is_str(acks_out(), "20000", "IPv%d: one of 20", version);
+		start();
+		for (uint32_t i = 0; i < 4; i++)
+			add(ack_of(version, 0xfffffff0u + i * 8));
+		is_str(acks_out(), "8", "IPv%d: around the end of the numbers",
+		       version);
+		start();
+		for (uint32_t i = 1; i <= 6; i++) {
+			struct pkt k = ack_of(version, i * 1000);
+			k.sport = (uint16_t)(k.sport + i % 2);
+			add(k);
+		}
+		is_str(acks_out(), "5000 6000", "IPv%d: of each flow", version);
+	}
+}
+
+/* 1000, then the odd one with 2000, then 3000. */
+static void
+an_acknowledgement_that_says_more_is_kept(void)
+{
+	static const struct {
+		const char *why, *want;
+		struct pkt odd; /* what differs, where it is not 0 */
+	} cases[] = {
+		{ "nothing odd", "3000", { 0 } },
+		{ "duplicate", "1000 3000", { .ack = 1000 } },
+		{ "an older one", "1000 3000", { .ack = 900 } },
+		{ "selective acknowledgement",
+		  "1000 2000 3000",
+		  { .tcp_options = 24, .option_fill = 5 } },
+		{ "other options in the place of timestamps",
+		  "1000 2000 3000",
+		  { .stamp = 1 } },
+		{ "no options", "1000 2000 3000", { .tcp_options = 1 } },
+		{ "ECE", "1000 2000 3000", { .flags = 0x50 } },
+		{ "CWR", "1000 2000 3000", { .flags = 0x90 } },
+		{ "FIN", "1000 2000 3000", { .flags = 0x11 } },
+		{ "RST", "1000 2000 3000", { .flags = 0x14 } },
+		{ "URG", "1000 2000 3000", { .flags = 0x30 } },
+		{ "PSH", "1000 2000 3000", { .flags = 0x18 } },
+		{ "window closed", "1000 2000 3000", { .window = 0xffff } },
+		{ "data", "1000 2000 3000", { .payload = 1 } },
+		{ "another sequence number", "1000 2000 3000", { .seq = 77 } },
+		{ "CE", "1000 2000 3000", { .tos = 3 } },
+		{ "another TTL", "1000 2000 3000", { .ttl = 9 } },
+		{ "a window that opens", "3000", { .window = 9999 } },
+		{ "a wrong checksum: replaces nothing", "1000 3000", { .fill = 99 } },
+	};
+
+	for (int version = 4; version <= 6; version += 2)
+		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			struct pkt k = ack_of(version, 2000);
+			const struct pkt *o = &cases[i].odd;
+			uint8_t p[2048];
+			k.ack = o->ack ? o->ack : k.ack;
+			k.seq = o->seq ? o->seq : k.seq;
+			k.flags = o->flags ? o->flags : k.flags;
+			k.tos = o->tos ? o->tos : k.tos;
+			k.ttl = o->ttl ? o->ttl : k.ttl;
+			k.payload = o->payload;
+			k.tcp_options =
+				o->tcp_options ? o->tcp_options & ~3u : k.tcp_options;
+			k.stamp = o->stamp || k.tcp_options < 12 ? 0 : k.stamp;
+			k.window = o->window == 0xffff ? 0
+				   : o->window         ? o->window
+						       : k.window;
+			start();
+			add(ack_of(version, 1000));
+			size_t n = pk_make(p, &k, false);
+			p[pk_transport(&k) + 17] ^= (uint8_t)(o->fill == 99);
+			add_bytes(p, n);
+			add(ack_of(version, 3000));
+			is_str(acks_out(), cases[i].want, "IPv%d: %s", version,
+			       cases[i].why);
+		}
+}
+
+static void
+acknowledgements_do_not_overtake_data(void)
+{
+	struct pkt data = data4;
+
+	start();
+	add(ack_of(4, 1000));
+	add(data); /* of the same flow */
+	add(ack_of(4, 2000));
+	is_str(acks_out(), "1000 77 2000", "data between stays between");
+	start();
+	add(ack_of(4, 1000));
+	data.frag = 0x2000; /* its ports may be any */
+	add(data);
+	add(ack_of(4, 2000));
+	is_str(acks_out(), "1000 77 2000", "so does a fragment");
+	start();
+	uint64_t before = merge_acks(m);
+	merge_allow(m, ALL);
+	add(ack_of(4, 1000));
+	add(ack_of(4, 2000));
+	is_str(acks_out(), "1000 2000", "not asked for: all are written");
+	is_int(merge_acks(m) - before, 0, "and none counted");
+}
+
 int
 main(void)
 {
@@ -631,6 +770,10 @@ main(void)
 	a_write_has_its_limits();
 	a_refused_write_is_given_again_one_by_one();
 	whatever_comes_goes_out_in_order();
+	merge_allow(m, ALL | MERGE_ACKS);
+	the_newest_acknowledgement_speaks_for_all();
+	an_acknowledgement_that_says_more_is_kept();
+	acknowledgements_do_not_overtake_data();
 	merge_free(m);
 	merge_free(NULL);
 	return done_testing();

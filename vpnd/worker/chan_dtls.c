@@ -62,8 +62,12 @@ dchan_by_peer(struct worker *w, const struct ip_addr *peer)
 	uint8_t key[BATCH_KEY];
 	uint32_t i;
 
+	if (w->last_dchan != NULL && ip_eq(&w->last_peer, peer))
+		return w->last_dchan;
 	batch_key(peer, key);
-	return map_find(w->by_peer, key, &i) == 0 ? w->dchan[i] : NULL;
+	w->last_dchan = map_find(w->by_peer, key, &i) == 0 ? w->dchan[i] : NULL;
+	w->last_peer = *peer;
+	return w->last_dchan;
 }
 
 static void
@@ -71,6 +75,7 @@ remember_peer(struct dchan *d)
 {
 	uint8_t key[BATCH_KEY];
 
+	d->w->last_dchan = NULL;
 	batch_key(&d->path.peer, key);
 	map_remove(d->w->by_peer, key);
 	map_insert(d->w->by_peer, key, d->index);
@@ -82,6 +87,7 @@ forget_peer(struct dchan *d)
 	uint8_t key[BATCH_KEY];
 	uint32_t i;
 
+	d->w->last_dchan = NULL;
 	batch_key(&d->path.peer, key);
 	if (map_find(d->w->by_peer, key, &i) == 0 && i == d->index)
 		map_remove(d->w->by_peer, key);

@@ -35,10 +35,12 @@ struct unit {
 	bool is_open;               /* may grow */
 	bool is_verified;           /* the first packet's checksums are right */
 	bool has_push;
+	bool is_ack; /* one that a newer one may replace */
 };
 
 struct merge {
 	unsigned kinds;
+	uint64_t acks;
 	unsigned pieces, units;
 	unsigned at;       /* the unit merge_next gave last */
 	bool is_merged;    /* ... and it was a merged write */
@@ -62,6 +64,7 @@ struct place {
 	uint8_t kind;   /* it may be merged, or start a merged write */
 	bool has_flow;  /* the ports are known */
 	bool ends_flow; /* nothing is appended after it */
+	bool is_ack;    /* an acknowledgement and nothing else */
 	uint32_t seq;
 	uint16_t payload;
 };
@@ -88,7 +91,24 @@ merge_allow(struct merge *m, unsigned kinds)
 	m->kinds = kinds;
 }
 
+uint64_t
+merge_acks(const struct merge *m)
+{
+	return m->acks;
+}
+
 /* ---- what kind of packet ---- */
+
+/* No options, or timestamps alone in the form of RFC 7323 appendix A, which is
+ * everybody's. */
+static bool
+has_ack_options(const uint8_t *t, size_t header)
+{
+	static const uint8_t stamps[] = { 1, 1, 8, 10 };
+
+	return header == TCP_MIN || (header == TCP_MIN + 12 &&
+				     memcmp(t + TCP_MIN, stamps, sizeof(stamps)) == 0);
+}
 
 static void
 place_tcp(struct span packet, bool is4, struct place *pl)
@@ -100,8 +120,13 @@ place_tcp(struct span packet, bool is4, struct place *pl)
 		return;
 	size_t header = (t[TCP_OFFSET] >> 4) * 4u;
 	pl->seq = get32(t + TCP_SEQ);
-	if (header < TCP_MIN || header >= left)
-		return; /* nothing in it: an acknowledgement */
+	if (header < TCP_MIN || header > left)
+		return;
+	if (header == left) {
+		pl->is_ack = t[TCP_FLAGS] == TCP_F_ACK && (t[TCP_OFFSET] & 15u) == 0 &&
+			     get16(t + TCP_WINDOW) != 0 && has_ack_options(t, header);
+		return;
+	}
 	/* The low four bits of the offset's byte are flags too (AccECN). */
 	if ((t[TCP_FLAGS] & ~TCP_F_PSH) != TCP_F_ACK || (t[TCP_OFFSET] & 15u) != 0)
 		return;
@@ -267,6 +292,41 @@ checks_hold(const uint8_t *p, size_t n, unsigned kind, size_t transport)
 	       0xffff;
 }
 
+/* May this acknowledgement stand for the one that waits? Same flow, and what the
+ * older one acknowledged is less. The window is the newer one's: that is what the
+ * receiver of both would go by (RFC 9293 3.10.7.4). */
+static bool
+ack_replaces(const uint8_t *a, const uint8_t *b, bool is4, size_t transport)
+{
+	const uint8_t *ta = a + transport, *tb = b + transport;
+
+	/* All of the IP headers but lengths, identification and checksum. */
+	if (is4 && (memcmp(a, b, IP4_TOTAL) != 0 || memcmp(a + 6, b + 6, 4) != 0 ||
+		    memcmp(a + IP4_ADDRESSES, b + IP4_ADDRESSES, 8) != 0))
+		return false;
+	if (!is4 && (memcmp(a, b, IP6_PAYLOAD) != 0 ||
+		     memcmp(a + 6, b + 6, INNER_MIN6 - 6) != 0))
+		return false;
+	return memcmp(ta, tb, TCP_ACK) == 0 && ta[TCP_OFFSET] == tb[TCP_OFFSET] &&
+	       (int32_t)(get32(tb + TCP_ACK) - get32(ta + TCP_ACK)) > 0;
+}
+
+static bool
+ack_joins(struct merge *m, struct unit *u, const struct inner *in, size_t transport)
+{
+	struct piece *p = &m->piece[u->first];
+	struct span packet = in->packet;
+	bool is4 = in->version == 4;
+
+	if (!(m->kinds & MERGE_ACKS) || p->n != packet.n ||
+	    !ack_replaces(p->p, packet.p, is4, transport) ||
+	    !checks_hold(packet.p, packet.n, is4 ? MERGE_TCP4 : MERGE_TCP6, transport))
+		return false;
+	p->p = packet.p;
+	m->acks++;
+	return true;
+}
+
 static bool
 unit_fits(const struct merge *m, const struct unit *u, const struct place *pl,
 	  struct span packet)
@@ -313,6 +373,7 @@ unit_new(struct merge *m, const struct place *pl, struct span packet, uint32_t t
 		.header = pl->header,
 		.step = pl->payload,
 		.kind = pl->kind,
+		.is_ack = pl->is_ack,
 		.is_open = pl->kind != 0 && !pl->ends_flow,
 	};
 }
@@ -362,9 +423,12 @@ merge_add(struct merge *m, const struct inner *in, uint32_t tag)
 		return 0;
 	}
 	unsigned b = bucket_of(in, &pl), i = m->bucket[b];
-	if (i != NONE && pl.kind != 0 && i > m->barrier[barrier_of(in)]) {
+	if (i != NONE && i > m->barrier[barrier_of(in)]) {
 		struct unit *u = &m->unit[i];
-		if (unit_fits(m, u, &pl, packet) && unit_verified(m, u) &&
+		if (pl.is_ack && u->is_ack && ack_joins(m, u, in, pl.transport))
+			return 0;
+		if (pl.kind != 0 && unit_fits(m, u, &pl, packet) &&
+		    unit_verified(m, u) &&
 		    checks_hold(packet.p, packet.n, pl.kind, pl.transport)) {
 			unit_grow(m, u, &pl, packet);
 			return 0;

@@ -12,6 +12,13 @@
  * or extension headers of IPv6. Checksums are verified first: a merged write says
  * NEEDS_CSUM, which would hide a wrong one.
  *
+ * Of acknowledgements of one flow that follow each other here, the newest alone is
+ * written (MERGE_ACKS; RFC 3449 5.2.1): each is a write, and a walk through the
+ * kernel's TCP, that the next one makes void microseconds later. Only such as say
+ * nothing else: no data, flags ACK alone, no options but timestamps, and a higher ACK
+ * number than the one they replace. So duplicates, SACK, ECN's echoes (RFC 3168, and
+ * AccECN) and windows opening or closing to 0 all arrive.
+ *
  * All else is a write of its own, with an empty vnet header. Writes keep the order
  * in which they began, and what cannot join its flow's write begins a new one, so the
  * order within a flow is kept. Several flows may be interleaved.
@@ -40,6 +47,8 @@
 
 /* What the device takes (TUNSETOFFLOAD said yes). */
 enum { MERGE_TCP4 = 1, MERGE_TCP6 = 2, MERGE_UDP4 = 4, MERGE_UDP6 = 8 };
+/* Needs nothing of the device. */
+enum { MERGE_ACKS = 16 };
 
 struct merge_write {
 	const struct iovec *iov; /* [0] is the vnet header alone, for a device without
@@ -65,6 +74,9 @@ int merge_add(struct merge *, const struct inner *in, uint32_t tag);
 
 /* Is there nothing to write? */
 bool merge_is_empty(const struct merge *);
+
+/* How many acknowledgements a newer one has replaced, ever. */
+uint64_t merge_acks(const struct merge *);
 
 /* The next write. false: there is no more, and merge_add starts afresh; it is not
  * called between two of these. */

@@ -26,7 +26,7 @@ _Static_assert((int)MERGE_TCP4 == TUN_TCP4 && (int)MERGE_TCP6 == TUN_TCP6 &&
 int
 uplink_init(struct worker *w, unsigned kinds)
 {
-	return merge_new(&w->merge, kinds);
+	return merge_new(&w->merge, kinds | MERGE_ACKS);
 }
 
 /* Counted always, told at most once a minute and session. */
@@ -104,7 +104,7 @@ refused(struct worker *w, const struct merge_write *m)
 	if (errno == EINVAL && m->packets > 1) {
 		log_warn(0,
 			 "the TUN device refuses merged packets; writing them singly");
-		merge_allow(w->merge, 0);
+		merge_allow(w->merge, MERGE_ACKS);
 		merge_again(w->merge);
 	} else if (m->tag < w->slots) {
 		w->counters[m->tag].dropped += m->packets;

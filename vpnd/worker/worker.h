@@ -200,6 +200,9 @@ struct worker {
 	struct dchan *dchan[WORKER_DCHANS];
 	uint32_t dchan_next, n_dchan, n_handshakes;
 	struct map *by_peer; /* address and port -> dchan index */
+	/* What was found there last: datagrams come in bunches. NULL: nothing. */
+	struct dchan *last_dchan;
+	struct ip_addr last_peer;
 	struct hello_wait *hello;
 	struct dtls_cookie_keys cookies;
 	unsigned strays, asked; /* records of unknown peers, this second */
