@@ -132,6 +132,7 @@ struct config {
 	char model[16];
 	unsigned user_sessions; /* sessions per user, 0: no limit */
 	enum displace user_sessions_policy;
+	bool spare_serves; /* at its own addresses, while the other one is active */
 
 	/* server certificate */
 	enum cert_method cert_method;

@@ -1057,6 +1057,8 @@ const struct option config_options[] = {
   IN(user_sessions), "Sessions of one user at the same time; 0: no limit." },
 { SECTION_SERVER, "user_sessions_policy", &type_word, 0, 0, "", "refuse", "refuse|newest|device", EFFECT_LIVE, false,
   IN(user_sessions_policy), "A user's login beyond user_sessions is refused, displaces the oldest session, or only that of the same device." },
+{ SECTION_SERVER, "spare_serves", &type_bool, 0, 0, "", "false", NULL, EFFECT_LIVE, false,
+  IN(spare_serves), "The node of a pair that is not active accepts clients at its own addresses." },
 { SECTION_SERVER, "log_debug", &type_bool, 0, 0, "", "false", NULL, EFFECT_LIVE, false,
   IN(log_debug), "Log every change of state." },
 

@@ -525,6 +525,7 @@ static const char full[] =
 	" hostname = vpn.example.com backup_hostname = vpn2.example.com\n"
 	" certificate = /etc/c.pem key = '/etc/k.pem'\n"
 	" model = z4c user_sessions = 3 user_sessions_policy = device log_debug = yes "
+	" spare_serves = on "
 	"}\n"
 	"client_connection { banner = \"Gr\xc3\xbc\xc3\x9f Gott,\n\\\"you\\\" \\\\ $ { "
 	"${X}\\n\"\n"
@@ -577,6 +578,7 @@ every_value_arrives(void)
 	       "R117 domains, as clients take them");
 	is_int(c->n_domain, 2, "two of them");
 	is_int(c->user_sessions_policy, DISPLACE_DEVICE, "policy");
+	ok(c->spare_serves, "the spare serves");
 	is_int(c->n_group, 2, "groups");
 	is_str(c->group[0].label, "Staff & Co", "label");
 	is_str(c->group[1].label, "guests", "a missing label is the name");

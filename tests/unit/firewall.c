@@ -128,6 +128,22 @@ in_a_pair_a_dying_node_is_silent(void)
 	ok(!has("transit") && !has("lost"), "alone, none of it");
 }
 
+static void
+a_spare_is_closed_at_its_own_addresses(void)
+{
+	struct config c = one_wan();
+
+	is_int(firewall_spare_text(&c, text, sizeof(text)), 0, "the text fits");
+	ok(has("== syn meta nfproto ipv4 reject"), "no virtual address: all of it");
+	add_virtual(&c);
+	firewall_spare_text(&c, text, sizeof(text));
+	ok(has("iifname { \"eth0\" } tcp dport 443 tcp flags & (fin | syn | rst | ack) "
+	       "== syn ip daddr != { 192.0.2.10, 10.10.0.10 } reject"),
+	   "new connections to others than the virtual addresses");
+	ok(has("ip6 daddr != { 2001:db8:1::10 } reject"), "IPv6");
+	is_int(firewall_spare_text(&c, text, 200), E_LIMIT, "a small buffer");
+}
+
 /* In a network namespace of our own. */
 static void
 the_kernel_takes_it_again_and_again(void)
@@ -160,6 +176,10 @@ the_kernel_takes_it_again_and_again(void)
 	for (int i = 0; i < 2; i++)
 		is_int(firewall_stray_remove(why), 0, "stray removed %d: %s", i, why);
 	for (int i = 0; i < 2; i++)
+		is_int(firewall_spare(&c, why), 0, "spare %d: %s", i, why);
+	for (int i = 0; i < 2; i++)
+		is_int(firewall_spare_remove(why), 0, "spare removed %d: %s", i, why);
+	for (int i = 0; i < 2; i++)
 		is_int(firewall_remove(why), 0, "remove %d: %s", i, why);
 }
 
@@ -171,6 +191,7 @@ main(void)
 	clients_are_hidden_behind_the_uplinks_that_say_so();
 	odd_names_and_small_buffers_are_refused();
 	in_a_pair_a_dying_node_is_silent();
+	a_spare_is_closed_at_its_own_addresses();
 	the_kernel_takes_it_again_and_again();
 	return done_testing();
 }

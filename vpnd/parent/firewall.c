@@ -402,3 +402,50 @@ firewall_stray_remove(char *why)
 {
 	return run("table inet tandem_stray\ndelete table inet tandem_stray\n", why);
 }
+
+/* ICMP, since the refusals that TCP has are silenced. */
+static void
+put_closed(struct text *t, const char *wans, uint16_t port, const char *match,
+	   const char *value)
+{
+	put(t,
+	    "\t\tiifname %s tcp dport %u tcp flags & (fin | syn | rst | ack) == syn "
+	    "%s %s reject with icmpx type admin-prohibited\n",
+	    wans, port, match, value);
+}
+
+int
+firewall_spare_text(const struct config *c, char *buf, size_t cap)
+{
+	struct text t = { .p = buf, .cap = cap };
+	char wans[128], v4[VIRTUAL_TEXT], v6[VIRTUAL_TEXT];
+
+	put(&t, "table inet tandem_spare\ndelete table inet tandem_spare\n");
+	if (wan_set(c, wan_serves, wans, sizeof(wans)) > 0) {
+		bool has4 = virtual_set(c, AF_INET, v4, sizeof(v4)) > 0,
+		     has6 = virtual_set(c, AF_INET6, v6, sizeof(v6)) > 0;
+		put(&t, "table inet tandem_spare {\n\tchain closed {\n"
+			"\t\ttype filter hook input priority filter; policy accept;\n");
+		put_closed(&t, wans, c->port, has4 ? "ip daddr !=" : "meta nfproto",
+			   has4 ? v4 : "ipv4");
+		put_closed(&t, wans, c->port, has6 ? "ip6 daddr !=" : "meta nfproto",
+			   has6 ? v6 : "ipv6");
+		put(&t, "\t}\n}\n");
+	}
+	return t.is_full ? E_LIMIT : 0;
+}
+
+int
+firewall_spare(const struct config *c, char *why)
+{
+	char text[FIREWALL_TEXT];
+	int rc = firewall_spare_text(c, text, sizeof(text));
+
+	return rc < 0 ? rc : run(text, why);
+}
+
+int
+firewall_spare_remove(char *why)
+{
+	return run("table inet tandem_spare\ndelete table inet tandem_spare\n", why);
+}

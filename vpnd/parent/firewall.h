@@ -35,6 +35,12 @@ int firewall_lost_text(const struct endpoint *e, size_t n, unsigned seconds, cha
 		       size_t cap);
 int firewall_lost(const struct endpoint *e, size_t n, unsigned seconds, char *why);
 
+/* In a pair, on the node that is not active: nobody new at its own addresses, who
+ * would have to move when that node is needed. A table of its own. */
+int firewall_spare_text(const struct config *c, char *buf, size_t cap);
+int firewall_spare(const struct config *c, char *why);
+int firewall_spare_remove(char *why);
+
 /* After a takeover, until it is removed: a DTLS record to a virtual address from
  * whom we have said nothing to yet is answered by ICMP port unreachable. A table of
  * its own. Nothing is done without virtual addresses. */

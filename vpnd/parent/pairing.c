@@ -490,6 +490,33 @@ use_pair_rules(struct parent *p)
 		log_err(0, "%s", why);
 }
 
+/* Not active: closed to who asks for this very node, unless that is wanted. */
+static void
+close_or_open(struct parent *p)
+{
+	const struct config *c = parent_config(p);
+	struct pairing *q = &p->pairing;
+	char why[WHY_MAX];
+	bool wants = q->has_peer && q->has_role && !q->is_active && c->enabled &&
+		     !c->spare_serves;
+	int rc = 0;
+
+	if (wants)
+		rc = firewall_spare(c, why);
+	else if (q->is_closed)
+		rc = firewall_spare_remove(why);
+	if (rc < 0)
+		log_err(0, "%s", why);
+	else
+		q->is_closed = wants;
+}
+
+void
+pairing_reloaded(struct parent *p)
+{
+	close_or_open(p);
+}
+
 static void
 on_watched(void *arg, const struct cluster_msg *m)
 {
@@ -540,6 +567,8 @@ on_role(struct parent *p, const struct cluster_msg *m)
 		send_role(&p->process[i]);
 	watch(p);
 	take_over(p);
+	if (is_first || active != was_active)
+		close_or_open(p);
 	if (p->is_stopping && !active && uv_is_active((uv_handle_t *)&q->yield)) {
 		uv_timer_stop(&q->yield);
 		parent_stop_serving(p);
@@ -708,6 +737,7 @@ pairing_start(struct parent *p)
 	char why[WHY_MAX];
 
 	(void)firewall_stray_remove(why); /* of a killed predecessor */
+	(void)firewall_spare_remove(why);
 	on_connect(&p->pairing.timer);
 }
 
@@ -748,4 +778,6 @@ pairing_close(struct parent *p)
 	endpoints_free(&q->own);
 	if (q->has_stray)
 		(void)firewall_stray_remove(why);
+	if (q->is_closed)
+		(void)firewall_spare_remove(why);
 }

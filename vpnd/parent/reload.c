@@ -220,6 +220,7 @@ swap(struct parent *p)
 	p->config_fd = r->config_fd;
 	r->config_fd = -1;
 	p->generation++;
+	pairing_reloaded(p);
 	log_set_level(p->opt->is_debug || parent_config(p)->log_debug ? LOG_L_DEBUG
 								      : LOG_L_INFO);
 	bool has_new_cert = r->has_cert;

@@ -143,7 +143,7 @@ struct pairing {
 	bool is_due;                   /* one is to be handled */
 	struct endpoints of_peer, own;
 	struct tickling takeover, orphans;
-	bool has_stray;
+	bool has_stray, is_closed; /* tables of their own are there */
 };
 
 struct parent {
@@ -274,6 +274,7 @@ void pairing_handout(struct process *c);
 void pairing_child_died(struct process *c);
 /* Health may have changed: say so now, not at the next beat. */
 void pairing_check(struct parent *p);
+void pairing_reloaded(struct parent *p); /* another configuration is in force */
 /* At a stop: let the other node take over first. True: parent_stop_serving is called
  * when it has, or will not. */
 bool pairing_yield(struct parent *p);
