@@ -427,12 +427,14 @@ pair_keepalived_conf(const struct pair_answers *a, enum pair_side me, char *buf,
 	struct out o = out_open(buf, cap);
 
 	/* Version 3 for times below a second. No nopreempt: it would disable the
-	 * weights; the role file is what keeps addresses where they are. */
+	 * weights; the role file is what keeps addresses where they are. No
+	 * vrrp_rt_priority: a reload, which is how hasync asks for the state, leaves
+	 * keepalived 2.2.7 with a limit of 0 us where it may not raise limits, and
+	 * the kernel kills it. The unit's drop-in sets the scheduling instead. */
 	put(&o,
 	    MADE_BY "global_defs {\n  router_id %s\n  vrrp_version 3\n"
 		    "  vrrp_garp_master_delay 1\n  vrrp_garp_master_repeat 3\n"
 		    "  vrrp_garp_master_refresh 10\n  vrrp_skip_check_adv_addr\n"
-		    "  vrrp_rt_priority 50\n  vrrp_rlimit_rttime 1000000\n"
 		    "  enable_script_security\n  script_user root\n"
 		    "  vrrp_notify_fifo /run/tandem/vrrp.fifo\n"
 		    "  fifo_write_vrrp_states_on_reload\n}\n"

@@ -187,10 +187,12 @@ pair_configure() { # [CONFIG]
 
 # ---- programs ---------------------------------------------------------------
 
+# As their units, also in what the scheduler gives them where that may be set.
+PAIR_RT="chrt -r 50"; $PAIR_RT true 2> /dev/null || PAIR_RT=
 service_command() { # NAME
 	case $1 in
 	corosync) echo "corosync -f" ;;
-	keepalived) echo "keepalived -P -G -D -l -n" ;;
+	keepalived) echo "$PAIR_RT keepalived -P -G -D -l -n" ;;
 	hasync) echo "$TANDEM_BIN/hasync $HASYNC_OPTIONS" ;;
 	vpnd) echo "$TANDEM_BIN/vpnd $VPND_OPTIONS" ;;
 	esac

@@ -15,6 +15,10 @@
 # Programs coro_up NODE; coro_pid NODE; ha_up NODE; ha_down NODE; ha_pid NODE; h NODE ARGS
 #          (tests/lib/hactl); ha_conf NODE [EXTRA LINES]; ha_log_has NODE RE; synced NODE
 #          ka_conf NODE; ka_up NODE; holds NODE N (virtual addresses of each family)
+#          vpnd_up NODE (a life line that beats), vpnd_sig NODE SIGNAL
+# Roles    active NODE OTHER: it has everything and says so, and the other neither;
+#          stays NODE OTHER [MS]: nothing moves for so long; recovered: all is well on both,
+#          and they know it of each other; role, is_role, epoch, track FILE
 
 HP_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 HP_NAME=$(basename "$0" .t)
@@ -341,11 +345,33 @@ link "lan" {
 	wan = false
 	address = { "10.10.0.10/24", "fd00:10::10/64" }
 }'
-ka_up() {
-	in_node $1 sh -c "exec keepalived -P -G -D -l -n >> $LAB/$1.keepalived.log 2>&1" < /dev/null 3>&- &
+HP_RT="chrt -r 50"; $HP_RT true 2> /dev/null || HP_RT=
+ka_up() { # scheduled as by its unit
+	in_node $1 sh -c "exec $HP_RT keepalived -P -G -D -l -n >> $LAB/$1.keepalived.log 2>&1" < /dev/null 3>&- &
 }
 ka_pids() { in_node $1 pidof keepalived; }
 holds() { [ "$(ip -n $1 -br -4 addr | grep -c '\.10/24')$(ip -n $1 -br -6 addr | grep -c '::10/64')" = $2$2 ]; }
 epoch() { info $1 'd["self"]["epoch"]'; }
 role() { info $1 'd["self"]["role"]'; }
 track() { in_node $1 cat /run/tandem/$2; }
+vpnd_up() { # NODE: the parent's life line, beating
+	in_node $1 sh -c "echo \$\$ > $LAB/$1.vpnd; exec /usr/bin/python3 -S \
+		$HP_ROOT/tests/lib/hactl /run/tandem/hasync.sock vpnd beat" < /dev/null > /dev/null 2>&1 3>&- &
+	disown
+}
+vpnd_sig() { sig $1 $2 $(cat $LAB/$1.vpnd); }
+is_role() { [ "$(role $1)" = $2 ]; }
+active() { holds $1 3 && is_role $1 active && is_role $2 standby && holds $2 0; }
+stays() {
+	local end=$(($(ms) + ${3:-1200}))
+	while [ $(ms) -lt $end ]; do holds $1 3 && holds $2 0 || return 1; sleep 0.05; done
+}
+gateways() { [ "$(info $1 'd["self"]["gateways_ok"]')" = $2 ]; }
+# What a node knows of itself after a trouble, and what the peer knows of it.
+recovered() {
+	local n
+	for n in a b; do
+		[ "$(info $n '[d[x].get(k) for x in ("self", "peer") for k in ("gateways_ok", "hold", "vpnd")]')" = \
+			"[2, False, 'ok', 2, False, 'ok']" ] || return 1
+	done
+}

@@ -3,7 +3,7 @@
 # 83-pair-config.t -- two gateways have one configuration and the same users,
 # whoever changes them, whoever dies meanwhile
 . "$(dirname "$0")/../lib/hapair.sh"
-plan 24
+plan 37
 v_up() { # NODE
 	mkdir -p $LAB/v.$1
 	[ -e $LAB/v.$1/c ] || printf 'server {\n\tport = 443\n}\n' > $LAB/v.$1/c
@@ -29,7 +29,7 @@ ok "a change too" within 2 eval 'C a user list | grep -q "alice *disabled"'
 sed 's/443/444/' $LAB/v.a/c > $LAB/c2
 like "applied on a, in force on both" "$(C a config apply $LAB/c2 2>&1)" 'in force.*on 2 nodes'
 ok "b writes it to its file" within 2 eval '[ "$(port b)" = 444 ]'
-ok "one hash" within 2 one_hash
+ok "R166 one hash" within 2 one_hash
 cat > $LAB/gen.sh <<'E'
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout $1/k.pem -out $1/c.pem -subj /CN=x -days 30
 E
@@ -52,3 +52,28 @@ sed -i s/446/447/ $LAB/v.a/c; C a reload > /dev/null
 ok "a reload goes to b" within 3 eval '[ "$(port b)" = 447 ]'
 like "a rollback on b" "$(C b config rollback 2>&1)" 'in force.*on 2 nodes'
 ok "both run the one before" within 2 eval '[ "$(port a)$(port b)" = 446446 ]'
+
+# All links cut, another configuration applied on each side, healed.
+for s in hb lan wan1 wan2; do cut b $s; done
+ok "cut: both are alone" within 5 eval 'alone a && alone b'
+sed 's/446/460/' $LAB/v.a/c > $LAB/ca; sed 's/446/461/' $LAB/v.b/c > $LAB/cb
+like "a's is in force on a" "$(C a config apply $LAB/ca 2>&1)" 'in force.*on 1 node'
+like "b's is in force on b" "$(C b config apply $LAB/cb 2>&1)" 'in force.*on 1 node'
+is "each has its own" "$(port a)$(port b)" 460461
+for s in hb lan wan1 wan2; do heal b $s; done
+ok "healed" within 8 eval 'synced a && synced b'
+ok "equal generations: both run the primary's" within 5 eval '[ "$(port a)$(port b)" = 460460 ]'
+ok "R166 one hash" within 2 one_hash
+ok "the loser's text is kept on b" eval 'grep -q 461 $LAB/state.b/cluster/config.lost-*'
+ok "with an event" eval 'C b events --last 50 | grep -q "store_conflict.*config"'
+# Two on b against one on a: more generations win, whoever is the primary.
+for s in hb lan wan1 wan2; do cut b $s; done
+within 5 eval 'alone a && alone b' 3> /dev/null
+sed -i 's/461/462/' $LAB/cb; C b config apply $LAB/cb > /dev/null 2>&1
+sed -i 's/462/463/' $LAB/cb; C b config apply $LAB/cb > /dev/null 2>&1
+sed -i 's/460/470/' $LAB/ca; C a config apply $LAB/ca > /dev/null 2>&1
+is "again each has its own" "$(port a)$(port b)" 470463
+for s in hb lan wan1 wan2; do heal b $s; done
+ok "healed" within 8 eval 'synced a && synced b'
+ok "both run what has more generations" within 5 eval '[ "$(port a)$(port b)" = 463463 ]'
+ok "a keeps its own" eval 'grep -q 470 $LAB/state.a/cluster/config.lost-*'
