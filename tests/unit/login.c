@@ -19,6 +19,7 @@
 #include <liboath/oath.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -671,6 +672,8 @@ main(void)
 	ok(hear(&far.parent, IPC_ready), "ready first");
 	ok(hear(&far.parent, IPC_config_done) && !body.config_done.is_bad,
 	   "configured");
+	ok(getpriority(PRIO_PROCESS, (id_t)far.pid) >= 10,
+	   "it leaves the processor to those who have a token");
 	ok(put_user(USER_CREATE, "alice", hash, 1, NULL), "alice");
 	ok(put_user(USER_CREATE, "locked", hash, 0, NULL), "locked");
 	ok(put_user(USER_CREATE, "carol", hash, 1, totp), "carol");

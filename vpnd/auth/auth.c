@@ -30,6 +30,7 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@ enum {
 	DELAYED_MAX = 256,   /* answers held back */
 	CODE_WAIT_MS = 1000, /* for the store to keep that a code was used */
 	ATTEMPTS_DEFAULT = 3,
+	NICE = 10,        /* see go_last */
 	CHANGES_MAX = 64, /* of users, waiting for the store */
 	RETRIES_MAX = 5,  /* of one, when others change users too */
 };
@@ -1085,6 +1087,16 @@ auth_free(struct auth *a)
 	free(a);
 }
 
+/* A password hash takes as long as a hundred reconnects. When the processor is short,
+ * who has a token goes first: nothing on that way is in this process. The threads of
+ * the pool inherit it. */
+static void
+go_last(void)
+{
+	if (setpriority(PRIO_PROCESS, 0, NICE) < 0)
+		log_warn(0, "auth: priority: %s", err_text(-errno));
+}
+
 int
 auth_main(const struct child *c)
 {
@@ -1098,6 +1110,7 @@ auth_main(const struct child *c)
 	    RAND_priv_bytes(a->seal_key, sizeof(a->seal_key)) != 1 ||
 	    RAND_priv_bytes(a->decoy_key, sizeof(a->decoy_key)) != 1)
 		log_fatal("auth: cannot start");
+	go_last();
 	a->child = c;
 	a->replica_host = replica_calls;
 	a->replica_host.arg = a;
