@@ -679,6 +679,9 @@ pair_config_down(struct pair *p)
 	copy_free(&p->config);
 	copy_free(&p->confirm);
 	copy_free(&p->history);
+	if (p->confirm_id != 0)
+		answer_error(p, p->confirm_id, "refused", "hasync is gone");
+	p->confirm_id = 0;
 	if (p->apply.state == APPLY_VOTE || p->apply.state == APPLY_COMMIT) {
 		snprintf(p->apply.why, sizeof(p->apply.why), "hasync is gone");
 		feed(p, APPLY_NOT_STORED);
@@ -759,43 +762,35 @@ roll_back(struct pair *p, uint32_t id, const json_t *q)
 	json_decref(rows);
 }
 
-struct confirmed {
-	struct pair *p;
-	uint32_t id;
-};
-
 static void
 on_confirmed(void *arg, const struct cluster_msg *a)
 {
-	struct confirmed *k = arg;
+	struct pair *p = arg;
+	uint32_t id = p->confirm_id;
 
+	p->confirm_id = 0;
+	if (id == 0)
+		return;
 	if (a->status == CLUSTER_OK)
-		k->p->host->answer(k->p->host->arg, k->id,
-				   json_pack("{sb si}", "ok", 1, "copies", a->copies));
+		p->host->answer(p->host->arg, id,
+				json_pack("{sb si}", "ok", 1, "copies", a->copies));
 	else
-		answer_error(k->p, k->id, "refused", cluster_status_text(a->status));
-	free(k);
+		answer_error(p, id, "refused",
+			     cluster_status_text((enum cluster_status)a->status));
 }
 
 static void
 confirm(struct pair *p, uint32_t id)
 {
-	struct cluster_msg m = { .type = CLUSTER_PUT,
-				 .flags = CLUSTER_REMOVE,
-				 .name = SPAN("config-confirm"),
-				 .generation = p->confirm.generation };
-	struct confirmed *k = calloc(1, sizeof(*k));
-
-	if (k == NULL || p->c == NULL || !p->confirm.is_there) {
-		free(k);
+	if (p->c == NULL || !p->confirm.is_there) {
 		answer_error(p, id, "not_found",
 			     "no configuration waits to be confirmed");
-		return;
-	}
-	*k = (struct confirmed){ p, id };
-	if (cluster_call(p->c, &m, on_confirmed, k) < 0) {
-		free(k);
+	} else if (p->confirm_id != 0 ||
+		   pair_call(p, CLUSTER_PUT, "config-confirm", p->confirm.generation,
+			     CLUSTER_REMOVE, NULL, on_confirmed) < 0) {
 		answer_error(p, id, "busy", "the store takes no more questions");
+	} else {
+		p->confirm_id = id;
 	}
 }
 

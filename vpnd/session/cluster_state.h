@@ -66,6 +66,7 @@ struct pair {
 
 	/* cluster_config.c */
 	struct copy config, confirm, history;
+	uint32_t confirm_id;      /* of pair_ask; 0: nobody waits for an answer */
 	bool has_synced;          /* the store has said what it has of these */
 	uint64_t down_generation; /* of config, and what ran, when the store was lost */
 	char down_hash[PAIR_HASH + 1];
