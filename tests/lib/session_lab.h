@@ -175,7 +175,7 @@ lab_wait(unsigned s)
 }
 
 /* A proven login by worker 0; true if it got a token. */
-static bool
+__attribute__((unused)) static bool
 lab_login(const char *user, char token[IPC_TOKEN_MAX + 1])
 {
 	struct ipc_login_proven m = { .worker = 0, .id = ++lab.next_id, .attempt = 1 };
@@ -192,7 +192,7 @@ lab_login(const char *user, char token[IPC_TOKEN_MAX + 1])
 }
 
 /* A tunnel by worker w. The verdict. */
-static int
+__attribute__((unused)) static int
 lab_connect(unsigned w, const char *token)
 {
 	struct ipc_tunnel_ask m = { .id = ++lab.next_id,
@@ -209,7 +209,7 @@ lab_connect(unsigned w, const char *token)
 	return lab.sent[IPC_tunnel_grant] == before || g->id != m.id ? -1 : g->verdict;
 }
 
-static struct ipc_tunnel_grant
+__attribute__((unused)) static struct ipc_tunnel_grant
 lab_grant(void)
 {
 	return lab.last[IPC_tunnel_grant].tunnel_grant;
