@@ -10,6 +10,7 @@
 #define DDNS_PROVIDER_H
 
 #include "ddns/exchange.h"
+#include "ddns/fetch.h"
 #include "ddns/record.h"
 
 enum verdict_kind {
@@ -42,6 +43,7 @@ struct call {
 
 struct provider_ask {
 	uv_loop_t *loop;
+	struct fetch *fetch;
 	const struct record *record;
 	const char *secret;
 	bool (*may_send)(void *arg); /* before each sending of a change */

@@ -14,10 +14,10 @@ enum {
 	STUN_AGAIN_MS = 20 * 1000, /* an address behind a NAT changes in silence */
 	PAGE_AGAIN_MS = 300 * 1000,
 	NO_ADDRESS_MS = 20 * 1000,
-	WATCHDOG_MS = 60 * 1000, /* longer than all of one step's own limits */
-	READS = 6,               /* until a write has to be seen */
-	READ_FIRST_MS = 100,     /* doubles */
-	NEVER = -1,
+	WATCHDOG_MS = 60 * 1000,       /* longer than all of one step's own limits */
+	READS = 6,                     /* until a write has to be seen */
+	READ_FIRST_MS = 100,           /* doubles */
+	PROVIDER_SLOW_MS = 600 * 1000, /* from its web service to its name servers */
 };
 
 static const char *const state_name[UPDATER_STATES] = {
@@ -195,6 +195,7 @@ call(struct updater *u, int (*begin)(struct call **, const struct provider_ask *
 {
 	char secret[SECRET_VALUE_MAX + 1] = "";
 	struct provider_ask ask = { .loop = u->host->loop,
+				    .fetch = u->host->fetch,
 				    .record = &u->record,
 				    .secret = secret,
 				    .may_send = may_send,
@@ -313,7 +314,15 @@ on_read(void *arg, const struct verdict *v, const struct holding *h)
 		return;
 	}
 	u->is_confirmed = false;
-	if (!holds(h, &u->record.address) && is_foreign(u, h)) {
+	/* A resolver may remember what was before; what the provider took last is not
+	 * said to it again. */
+	if (!h->is_authoritative && ip_same_host(&u->accepted, &u->record.address) &&
+	    !u->is_forced) {
+		say(u, "the provider has it, a resolver here does not see it yet");
+		post(u, UPDATER_SAME);
+		return;
+	}
+	if (h->is_authoritative && !holds(h, &u->record.address) && is_foreign(u, h)) {
 		say(u, "changed by someone else to %s, left so", u->foreign);
 		post(u, UPDATER_SAME);
 		return;
@@ -403,6 +412,8 @@ on_written(void *arg, const struct verdict *v, const struct holding *h)
 		return;
 	}
 	u->updates += !v->is_unchanged;
+	u->accepted = u->record.address;
+	u->was_unchanged = v->is_unchanged;
 	u->has_written = !v->is_unchanged;
 	u->reads = 0;
 	post(u, UPDATER_TAKEN);
@@ -448,6 +459,11 @@ on_read_back(void *arg, const struct verdict *v, const struct holding *h)
 	u->shown = h->n > 0 ? h->addr[0] : (struct ip_addr){ .family = 0 };
 	(void)wrong(u, "the update was taken, but the zone still holds %s",
 		    holding_text(h, text));
+	/* A provider that has the address already must not hear it again. */
+	if (u->was_unchanged)
+		u->not_before_ms = UINT64_MAX;
+	else if (!provider_of(u->record.account.provider)->can_remove)
+		u->not_before_ms = now_ms(u) + PROVIDER_SLOW_MS;
 	post(u, UPDATER_ERROR);
 }
 
@@ -538,7 +554,8 @@ halt(struct updater *u)
 	u->schedule = (struct schedule){ .written_ms = u->schedule.written_ms };
 	u->schedule.min_interval_ms = u->want.conf.min_interval_s * 1000ull;
 	u->not_before_ms = 0;
-	u->has_address = false;
+	u->has_address = u->was_unchanged = false;
+	u->accepted = (struct ip_addr){ .family = 0 };
 	u->error[0] = u->told[0] = u->foreign[0] = '\0';
 	say(u, "%s", "");
 	return 0;

@@ -90,17 +90,19 @@ struct updater {
 	uint64_t epoch, not_before_ms, checked_ms;
 	bool is_confirmed; /* the zone held this address when last asked */
 	bool is_forced, is_again, has_written;
-	bool has_none;  /* no address to publish was found */
-	unsigned reads; /* after a write */
+	bool has_none;      /* no address to publish was found */
+	bool was_unchanged; /* nochg was the last answer */
+	unsigned reads;     /* after a write */
 	struct address_job *find;
 	struct call *call;
 	struct store_wait *wait;
 	uv_timer_t timer, watchdog;
 	/* For people. */
 	char text[200], error[400], told[400], foreign[200];
-	struct ip_addr shown; /* last known to be in the zone */
-	uint64_t updated_s;   /* wall clock; 0: never by this process */
-	unsigned updates;     /* since the start */
+	struct ip_addr accepted; /* by the provider, last */
+	struct ip_addr shown;    /* last known to be in the zone */
+	uint64_t updated_s;      /* wall clock; 0: never by this process */
+	unsigned updates;        /* since the start */
 };
 
 /* Once. wan and published are borrowed for ever. */
