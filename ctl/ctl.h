@@ -79,6 +79,11 @@ int secret_set(struct ctl *c, struct args *a);
 int secret_list(struct ctl *c, struct args *a);
 int secret_remove(struct ctl *c, struct args *a);
 
+/* ddns.c: questions to ddnsd. */
+int ddns_status(struct ctl *c, struct args *a);
+int ddns_update(struct ctl *c, struct args *a);
+int ddns_diagnose(struct ctl *c, struct args *a);
+
 /* user.c: the user commands; passwords are hashed here and never sent. */
 int user_add(struct ctl *c, struct args *a);
 int user_passwd(struct ctl *c, struct args *a);

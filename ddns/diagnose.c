@@ -370,7 +370,7 @@ diagnose_start(struct diagnose **out, struct daemon *d, int wan, diagnose_done d
 		    store_node(d->store));
 	const struct updater *u = &l->updater[l->updater[0].is_wanted ? 0 : 1];
 	if (!u->is_wanted) {
-		say(g, "record", false, "there is none: %s", l->reason);
+		say(g, "record", true, "there is none: %s", l->reason);
 		finish(g);
 		return 0;
 	}

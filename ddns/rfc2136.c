@@ -98,9 +98,10 @@ rfc2136_judge(const struct account *acc, const char *name, int rc,
 		if (key_is_known)
 			goto not_allowed;
 		verdict_say(v, VERDICT_SLOW,
-			    "server %s does not know the key %s: add it there, or set "
-			    "key_name and key_algorithm as they are there",
-			    server, key);
+			    "server %s does not know the key %s, or lets it change "
+			    "nothing in zone %s: add it there, or set key_name and "
+			    "key_algorithm as they are there",
+			    server, key, zone);
 		wait_for(v, SERVER_WAIT_S);
 		break;
 	case ANSWER_WRONG_SECRET:
@@ -233,7 +234,7 @@ send_message(struct update *u)
 		.port = u->account.port,
 		.message = &u->message,
 		.key = u->step == STEP_LOOK ? NULL : &u->key,
-		.may_send = u->step == STEP_UPDATE ? may_send : NULL,
+		.may_send = u->step != STEP_LOOK ? may_send : NULL,
 		.done = on_answer,
 		.arg = u,
 		.counts = u->ask.counts,
@@ -253,13 +254,13 @@ new_id(void)
 	return id;
 }
 
-/* knot says BADKEY also to a key it knows when that may not do what it asks for. A
- * signed question tells the two apart. */
+/* knot says BADKEY also to a key it knows when that may not do what it asks for. An
+ * update without changes tells the two apart, where the key may do anything at all. */
 static int
 probe(struct update *u)
 {
-	int rc = message_query(&u->message, u->account.zone, MESSAGE_SOA, new_id(),
-			       &u->key);
+	int rc = message_update(&u->message, u->account.zone, NULL, 0, new_id(),
+				&u->key);
 
 	u->step = STEP_PROBE;
 	return rc < 0 ? rc : send_message(u);

@@ -21,6 +21,11 @@ struct daemon {
 	struct fetch *fetch;
 	struct exchange_counts counts;
 	struct uplink uplink[CONFIG_WANS];
+	/* Whether each uplink's gateway answers, as hasync sees it from this node; and
+	 * whose address each name has while its own uplink is dead. */
+	bool is_alive[CONFIG_WANS];
+	struct follow follow[CONFIG_WANS];
+	uv_timer_t follow_timer;
 	struct challenges *challenges;
 	struct control *control;
 	struct links links;

@@ -10,7 +10,8 @@
 
 enum { AGAIN_MS = 500, PATH_MAX_TEXT = 256, EVENT_TEXT = 500 };
 
-static const char *const watched[] = { SECRET_PREFIX, "ddns/", "acme/challenge/" };
+static const char *const watched[] = { SECRET_PREFIX, "ddns/", "acme/challenge/",
+				       "node/" };
 enum { WATCHES = sizeof(watched) / sizeof(watched[0]) };
 
 struct store {

@@ -14,8 +14,8 @@ struct store;
 struct store_handlers {
 	/* The role, or whether it is known, changed. */
 	void (*on_role)(void *arg, bool is_active);
-	/* An object of ddns/ or acme/challenge/; bytes.p NULL: it is gone. is_ours:
-	 * written by this node. */
+	/* An object of ddns/, acme/challenge/ or node/; bytes.p NULL: it is gone.
+	 * is_ours: written by this node. */
 	void (*on_object)(void *arg, const char *name, struct span bytes, bool is_ours);
 	void (*on_secret)(void *arg);
 };

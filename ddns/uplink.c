@@ -335,13 +335,27 @@ uplink_configure(struct uplink *l, const struct config *c)
 
 	l->config = c;
 	l->ifname[0] = '\0';
-	if (c != NULL && (w = wan_of(c, l->name)) != NULL) {
+	if (c != NULL && (w = wan_of(c, l->via)) != NULL) {
 		memcpy(l->ifname, w->ifname, sizeof(l->ifname));
 		if (l->ifname[0] == '\0')
 			default_interface(l->ifname);
 	}
 	set_wants(l);
 	start(l);
+}
+
+void
+uplink_follow(struct uplink *l, const char *via)
+{
+	if (strcmp(l->via, via) == 0)
+		return;
+	snprintf(l->via, sizeof(l->via), "%s", via);
+	log_info(0, "%s: its name follows %s", l->name, via);
+	if (l->config == NULL)
+		return;
+	uplink_configure(l, l->config);
+	for (int i = 0; i < UPLINK_FAMILIES; i++)
+		updater_event(&l->updater[i], UPDATER_KICK);
 }
 
 void
@@ -404,6 +418,7 @@ uplink_init(struct uplink *l, const char *name, uv_loop_t *loop, struct store *s
 					.on_published = put_published,
 					.arg = l } };
 	snprintf(l->name, sizeof(l->name), "%s", name);
+	snprintf(l->via, sizeof(l->via), "%s", name);
 	l->removal = (struct removal){ .loop = loop,
 				       .store = store,
 				       .counts = counts,

@@ -27,9 +27,10 @@ struct uplink {
 	struct removal removal;
 	struct published published;
 	const struct config *config; /* in force; NULL: none */
-	char ifname[IF_NAMESIZE];
-	char reason[160]; /* why there is no record; "" there is */
-	char *status;     /* as last put, to put changes only; owned */
+	char via[16]; /* the uplink whose address the name has; usually itself */
+	char ifname[IF_NAMESIZE]; /* of that one */
+	char reason[160];         /* why there is no record; "" there is */
+	char *status;             /* as last put, to put changes only; owned */
 	bool is_active;
 };
 
@@ -38,6 +39,8 @@ int uplink_init(struct uplink *l, const char *name, uv_loop_t *loop,
 		struct exchange_counts *counts);
 /* The configuration is borrowed until the next one. */
 void uplink_configure(struct uplink *l, const struct config *c);
+/* The name is to have the address of this uplink, while its own is dead. */
+void uplink_follow(struct uplink *l, const char *via);
 void uplink_role(struct uplink *l, bool is_active);
 /* ddns/published/WAN, by whoever wrote it; p NULL: gone. */
 void uplink_heard(struct uplink *l, struct span text, bool is_ours);

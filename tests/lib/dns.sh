@@ -158,3 +158,16 @@ ddns_state() { ddns_row "$1" ${2:-A} state; }
 ddns_error() { ddns_row "$1" ${2:-A} error; }
 ddns_is() { [ "$(ddns_state "$1" ${3:-A})" = "$2" ]; }
 store_get() { "$LAB_ROOT/tests/lib/hactl" "$LAB/run/hasync.sock" get "$1"; }
+
+# ---- trouble ----------------------------------------------------------------
+
+# A relay in front of knot at port 5400 that spoils answers; see tests/lib/dns-relay.
+RELAY_PORT=5400
+relay_mode() { echo "$1" > "$LAB/relay"; : > "$LAB/relay.log"; }
+relay_up() {
+	relay_mode pass
+	bg_ns wan "$LAB_ROOT/tests/lib/dns-relay" "$LAB/relay" $DNS_ADDR $RELAY_PORT $DNS_ADDR 53 >> "$LAB/relay.err.log" 2>&1
+	disown
+	within 5 dns_answers $RELAY_PORT
+}
+relay_saw() { grep -c "^$1" "$LAB/relay.log"; }
