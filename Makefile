@@ -28,6 +28,13 @@ CFLAGS   += -std=c11 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wno-un
 LDFLAGS  += $(LINK_$(VARIANT))
 LDLIBS   := -luv -lconfuse -lssl -lcrypto -ljansson -lexpat -lhttp_parser -loath -lcrypt -lnftables -lmnl -lseccomp -lcap-ng
 
+# Intel's AES-GCM, three times as fast as OpenSSL 3.0's on processors with VAES.
+# Elsewhere it does not exist, and OpenSSL does all.
+ifneq ($(wildcard /usr/include/intel-ipsec-mb.h),)
+CPPFLAGS += -DHAVE_IPSEC_MB
+LDLIBS   += -Wl,--as-needed -lIPSec_MB -Wl,--no-as-needed
+endif
+
 PROGRAMS := vpnd ctl hasync acme ddns
 MAINS    := vpnd/vpnd.c ctl/vpnctl.c hasync/hasync.c acme/acmed.c ddns/ddnsd.c
 

@@ -67,7 +67,7 @@ pair_free(struct pair *p)
 	record_tx_free(&p->tx);
 	record_rx_free(&p->rx);
 	record_tx_free(&p->tx);
-	ok(p->rx.evp == NULL, "freed, twice is fine");
+	ok(p->rx.gcm == NULL, "freed, twice is fine");
 }
 
 static uint8_t buf[RECORD_OVERHEAD + RECORD_TEXT_MAX];

@@ -17,6 +17,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "vpnd/worker/cstp.h"
+#include "vpnd/worker/gcm.h"
 
 #include <openssl/rand.h>
 #include <stdlib.h>
@@ -47,6 +48,7 @@ struct hello_wait {
 int
 dchan_init(struct worker *w)
 {
+	(void)gcm_best(); /* sets it up, while the sandbox is open */
 	w->hello = calloc(HELLOS, sizeof(*w->hello));
 	if (w->hello == NULL)
 		return E_NOMEM;

@@ -4,17 +4,13 @@
 #include "common/err.h"
 #include "common/rd.h"
 #include "common/wr.h"
+#include "vpnd/worker/gcm.h"
 
 #include <assert.h>
-#include <openssl/core_names.h>
-#include <openssl/crypto.h>
-#include <openssl/err.h>
 
 #define DTLS12 0xfefdu
 #define DTLS10 0xfeffu
 #define EPOCH 1u
-#define AAD_BYTES 13u /* epoch, number, type, version, length */
-#define GCM_IV 12u
 #define BODY_MAX (RECORD_TEXT_MAX + 2048u) /* RFC 6347 4.1, as RFC 5246 6.2.3 */
 
 int
@@ -42,84 +38,36 @@ record_peek(struct span in, struct record_head *out)
 	return 0;
 }
 
-static const EVP_CIPHER *
-cipher_for(const struct record_key *k)
-{
-	return k->key_bytes == 16 ? EVP_aes_128_gcm() : EVP_aes_256_gcm();
-}
-
-/* One context for the life of the key: per packet only the AAD and the text
- * change. Setting key or IV per packet costs more than the cipher itself. */
-static int
-evp_open(EVP_CIPHER_CTX **out, const struct record_key *k, int encrypt)
-{
-	assert(k->key_bytes == 16 || k->key_bytes == 32);
-	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
-	if (!c)
-		return E_NOMEM;
-	if (EVP_CipherInit_ex(c, cipher_for(k), NULL, k->key, NULL, encrypt) != 1) {
-		EVP_CIPHER_CTX_free(c);
-		ERR_clear_error();
-		return E_TLS;
-	}
-	*out = c;
-	return 0;
-}
-
-/* Length -1 gives salt and counter together; with the length of the salt OpenSSL
- * would draw a random counter, and only luck would keep it off `taken`. */
-static bool
-set_nonce(EVP_CIPHER_CTX *c, const uint8_t *salt, const uint8_t *taken)
-{
-	uint8_t iv[GCM_IV];
-
-	memcpy(iv, salt, RECORD_SALT);
-	memcpy(iv + RECORD_SALT, taken, RECORD_NONCE);
-	iv[RECORD_SALT] ^= 0x80;
-	return EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_IV_FIXED, -1, iv) == 1;
-}
-
+/* The start of our nonces is `taken` with its top bit flipped: see the header. */
 int
 record_tx_init(struct record_tx *tx, const struct record_key *k,
 	       const uint8_t taken[RECORD_NONCE])
 {
-	EVP_CIPHER_CTX *c;
-	int rc = evp_open(&c, k, 1);
+	struct rd r = rd_open(span_of(taken, RECORD_NONCE));
+	struct gcm *g;
+	int rc = gcm_new(&g, gcm_best(), k->key, k->key_bytes, k->salt,
+			 rd_u64(&r) ^ UINT64_C(1) << 63, true);
 
-	if (rc < 0)
-		return rc;
-	if (!set_nonce(c, k->salt, taken)) {
-		EVP_CIPHER_CTX_free(c);
-		ERR_clear_error();
-		return E_TLS;
-	}
-	*tx = (struct record_tx){ .evp = c, .seq = RECORD_SEQ_START };
-	return 0;
+	if (rc == 0)
+		*tx = (struct record_tx){ .gcm = g, .seq = RECORD_SEQ_START };
+	return rc;
 }
 
 int
 record_rx_init(struct record_rx *rx, const struct record_key *k)
 {
-	static const uint8_t none[RECORD_NONCE];
-	EVP_CIPHER_CTX *c;
-	int rc = evp_open(&c, k, 0);
+	struct gcm *g;
+	int rc = gcm_new(&g, gcm_best(), k->key, k->key_bytes, k->salt, 0, false);
 
-	if (rc < 0)
-		return rc;
-	/* The counter half is overwritten by each record's own nonce. */
-	if (!set_nonce(c, k->salt, none)) {
-		EVP_CIPHER_CTX_free(c);
-		ERR_clear_error();
-		return E_TLS;
-	}
-	*rx = (struct record_rx){ .evp = c };
-	return 0;
+	if (rc == 0)
+		*rx = (struct record_rx){ .gcm = g };
+	return rc;
 }
 
 static void
-aad_write(uint8_t aad[AAD_BYTES], uint64_t seq, uint8_t type, size_t len)
+aad_write(uint8_t aad[GCM_AAD], uint64_t seq, uint8_t type, size_t len)
 {
-	struct wr w = wr_open(aad, AAD_BYTES);
+	struct wr w = wr_open(aad, GCM_AAD);
 
 	wr_u16(&w, EPOCH);
 	wr_u48(&w, seq);
@@ -128,41 +76,22 @@ aad_write(uint8_t aad[AAD_BYTES], uint64_t seq, uint8_t type, size_t len)
 	wr_u16(&w, (uint16_t)len);
 }
 
-/* Run the context over nonce | text | tag in place, under this AAD. OpenSSL
- * takes 8 (and 16 when opening) off the AAD's length itself, so `len` is
- * nonce + text when sealing and all of it when opening. */
-static bool
-evp_run(EVP_CIPHER_CTX *c, uint8_t aad[AAD_BYTES], uint8_t *body, size_t n)
-{
-	OSSL_PARAM params[] = {
-		{ OSSL_CIPHER_PARAM_AEAD_TLS1_AAD, OSSL_PARAM_OCTET_STRING, aad,
-		  AAD_BYTES, 0 },
-		OSSL_PARAM_END,
-	};
-	if (EVP_CIPHER_CTX_set_params(c, params) != 1)
-		return false;
-	/* When opening the value is no length worth having; only < 0 fails. */
-	return EVP_Cipher(c, body, body, (unsigned)n) >= 0;
-}
-
 int
 record_seal_as(struct record_tx *tx, enum record_type type, uint8_t *text, size_t n,
 	       size_t *total)
 {
-	uint8_t aad[AAD_BYTES];
+	uint8_t aad[GCM_AAD];
 	uint8_t *rec = text - RECORD_HEADROOM;
 	size_t body = RECORD_NONCE + n + RECORD_TAILROOM;
 
 	assert(n <= RECORD_TEXT_MAX);
 	if (tx->seq >= RECORD_SEAL_MAX)
 		return E_LIMIT;
-	aad_write(aad, tx->seq, type, RECORD_NONCE + n);
+	aad_write(aad, tx->seq, type, n);
 	/* A failure must not let anybody try again with the same number. */
 	uint64_t seq = tx->seq++;
-	if (!evp_run(tx->evp, aad, rec + RECORD_HEADER, body)) {
-		ERR_clear_error();
+	if (!gcm_seal(tx->gcm, aad, rec + RECORD_HEADER, n))
 		return E_TLS;
-	}
 
 	struct wr w = wr_open(rec, RECORD_HEADER);
 	wr_u8(&w, type);
@@ -185,7 +114,7 @@ record_open(struct record_rx *rx, uint8_t *rec, size_t n, uint8_t *content_type,
 	    struct span *text)
 {
 	struct record_head h;
-	uint8_t aad[AAD_BYTES];
+	uint8_t aad[GCM_AAD];
 
 	if (record_peek((struct span){ .p = rec, .n = n }, &h) < 0 || h.total != n)
 		return E_PROTO;
@@ -197,11 +126,9 @@ record_open(struct record_rx *rx, uint8_t *rec, size_t n, uint8_t *content_type,
 	if (!replay_check(&rx->replay, h.seq))
 		return E_STALE;
 
-	aad_write(aad, h.seq, h.type, body);
-	if (!evp_run(rx->evp, aad, rec + RECORD_HEADER, body)) {
-		ERR_clear_error();
+	aad_write(aad, h.seq, h.type, n - RECORD_OVERHEAD);
+	if (!gcm_open(rx->gcm, aad, rec + RECORD_HEADER, n - RECORD_OVERHEAD))
 		return E_AUTH;
-	}
 	replay_update(&rx->replay, h.seq);
 	*content_type = h.type;
 	*text = (struct span){ .p = rec + RECORD_HEADROOM, .n = n - RECORD_OVERHEAD };
@@ -217,14 +144,14 @@ record_rx_top(const struct record_rx *rx)
 void
 record_tx_free(struct record_tx *tx)
 {
-	EVP_CIPHER_CTX_free(tx->evp);
+	gcm_free(tx->gcm);
 	*tx = (struct record_tx){ 0 };
 }
 
 void
 record_rx_free(struct record_rx *rx)
 {
-	EVP_CIPHER_CTX_free(rx->evp);
+	gcm_free(rx->gcm);
 	*rx = (struct record_rx){ 0 };
 }
 
@@ -259,7 +186,7 @@ record_material_read(const uint8_t in[RECORD_MATERIAL], struct record_material *
 	return 0;
 }
 
-/* The start of our nonces is `taken` with its top bit flipped, which is the same
+/* The start of our nonces, `taken` with its top bit flipped, is the same
  * as adding 2^63; so skipping what was used is an addition to `taken`. */
 int
 record_resume(struct record_tx *tx, struct record_rx *rx,

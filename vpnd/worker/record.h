@@ -16,7 +16,7 @@
  * its Finished, retransmissions included.
  *
  * Units:      lengths are bytes.
- * Ownership:  a record_tx or record_rx owns one EVP context; end it with
+ * Ownership:  a record_tx or record_rx owns one context (gcm.h); end it with
  *             record_tx_free, record_rx_free. The structs may be moved.
  * Errors:     E_PROTO (no record we take), E_STALE (replay), E_AUTH (tag),
  *             E_LIMIT (key worn out), E_TLS (OpenSSL failed us).
@@ -26,8 +26,6 @@
 
 #include "common/span.h"
 #include "vpnd/worker/replay.h"
-
-#include <openssl/evp.h>
 
 #define RECORD_HEADER 13u
 #define RECORD_NONCE 8u
@@ -64,13 +62,15 @@ struct record_head {
  */
 int record_peek(struct span in, struct record_head *out);
 
+struct gcm;
+
 struct record_tx {
-	EVP_CIPHER_CTX *evp;
+	struct gcm *gcm;
 	uint64_t seq; /* the next one to use */
 };
 
 struct record_rx {
-	EVP_CIPHER_CTX *evp;
+	struct gcm *gcm;
 	struct replay replay;
 };
 
