@@ -164,7 +164,10 @@ judge_active(struct role *r, uint64_t now)
 		r->out.is_active = is;
 		if (is)
 			take_epoch(r, now);
+		r->has_taken = is && r->peer.is_active; /* as far as we heard */
 	}
+	if (r->has_peer_state && !r->peer.is_active)
+		r->has_taken = false;
 	/* The other had it in between and let go again: those who followed it must be
 	 * able to tell that we are the newer one. */
 	bool wants = is && r->max_epoch > r->out.epoch &&
@@ -326,11 +329,12 @@ role_tick(struct role *r, uint64_t now)
 	judge_hold(r, now);
 	bool is_thawing =
 		r->c.has_peer && r->thaw_ms != 0 && now - r->thaw_ms < ROLE_SETTLE_MS;
+	int bonus = r->has_taken && r->cost == 0 ? ROLE_TAKEN_BONUS : ROLE_ACTIVE_BONUS;
 	if (!is_asking)
-		r->out.role_value = (r->out.is_active && !is_thawing && !r->is_yielding
-					     ? ROLE_ACTIVE_BONUS
-					     : 0) -
-				    r->cost;
+		r->out.role_value =
+			(r->out.is_active && !is_thawing && !r->is_yielding ? bonus
+									    : 0) -
+			r->cost;
 	r->out.vpnd_bad = vpnd_is_bad(r, now);
 	r->out.hold = r->is_held || r->is_yielding;
 	r->out.remove_addresses = keepalived_dead(r, now);

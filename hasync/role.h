@@ -4,8 +4,11 @@
  * Pure: facts go in with the time, what to do comes out. keepalived elects; the three
  * track files bend its priorities:
  *
- *   role      added: 20 while active, so that nothing moves without a reason; less
- *             by 60 for each gateway that only the peer reaches; -100 with none
+ *   role      added: 20 while active, so that nothing moves without a reason; 40 for
+ *             who took over from a node that did not let go (frozen, cut off), until
+ *             that one is heard to be standby: when it goes on, its keepalived still
+ *             believes in its own 20, and is answered before its hasync can think.
+ *             Less by 60 for each gateway that only the peer reaches; -100 with none
  *   vpnd.bad  1: priority - 100
  *   hold      1: let go at once (FAULT)
  */
@@ -16,6 +19,8 @@
 
 enum {
 	ROLE_ACTIVE_BONUS = 20,
+	ROLE_TAKEN_BONUS =
+		40, /* more than the primary's 1 and the bonus of the other */
 	ROLE_GATEWAY_COST = 60,
 	ROLE_NONE_COST = 120,  /* 20 - 120 = -100 */
 	ROLE_SETTLE_MS = 1000, /* gateways must differ for so long */
@@ -71,7 +76,7 @@ struct role {
 	enum role_group group;
 	uint64_t start_ms, active_since_ms, tick_ms, thaw_ms;
 	uint64_t max_epoch;
-	bool has_peer_state, is_suspect;
+	bool has_peer_state, is_suspect, has_taken;
 	struct role_peer peer;
 	unsigned gateways_ok, gateways;
 	int cost, cost_wanted;

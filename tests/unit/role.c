@@ -397,9 +397,42 @@ who_is_active_again_after_the_other_takes_a_new_epoch(void)
 	is_int(r.out.epoch, 3, "newer than its");
 }
 
+static void
+who_takes_over_from_one_that_did_not_let_go_stays(void)
+{
+	uint64_t t;
+	struct role r = started(&primary, &t);
+	struct role_peer was = {
+		.is_active = true, .epoch = 3, .gateways_ok = 2, .gateways = 2
+	};
+
+	role_set_peer(&r, &was);
+	pass(&r, &t, 1000);
+	role_set_group(&r, ROLE_MASTER); /* its adverts have ended */
+	role_tick(&r, t);
+	is_int(r.out.epoch, 4, "the next epoch");
+	is_int(r.out.role_value, 40, "above what a thawed one still claims");
+	role_set_peer(&r, NULL);
+	pass(&r, &t, 60000);
+	is_int(r.out.role_value, 40, "however long it stands still");
+	role_set_gateways(&r, 0, 2);
+	pass(&r, &t, 2000);
+	is_int(r.out.role_value, -100, "not without any gateway");
+	role_set_gateways(&r, 2, 2);
+	pass(&r, &t, 2000);
+	was.is_active = false;
+	role_set_peer(&r, &was);
+	role_tick(&r, t);
+	is_int(r.out.role_value, 20, "until it is heard to be standby");
+	role_set_peer(&r, NULL);
+	pass(&r, &t, 1000);
+	is_int(r.out.role_value, 20, "and not again for its absence");
+}
+
 int
 main(void)
 {
+	who_takes_over_from_one_that_did_not_let_go_stays();
 	lines_of_the_fifo_are_understood();
 	master_is_active_with_the_next_epoch();
 	a_node_without_keepalived_is_active_if_it_is_the_primary();
