@@ -324,16 +324,17 @@ static void
 on_stored(void *arg, const struct cluster_msg *answer)
 {
 	struct making *m = arg;
+	struct acmed *a = m->a;
 	int rc = 0;
 
 	if (answer->status == CLUSTER_OK)
-		rc = key_promote(m->a);
+		rc = key_promote(a);
 	else
-		file_drop(m->a, FILE_NEW_KEY);
+		file_drop(a, FILE_NEW_KEY);
 	made(m, answer->status != CLUSTER_OK ? cluster_status_text(answer->status)
 		: rc < 0                     ? err_text(rc)
 					     : NULL);
-	acmed_look(m->a);
+	acmed_look(a);
 }
 
 static void

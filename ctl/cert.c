@@ -382,6 +382,7 @@ cert_upload(struct ctl *c, struct args *a)
 		       json_is_true(json_object_get(o, "peer_away"))
 			       ? "; the other node hears of it when it is back"
 			       : "");
+		fflush(stdout);
 		if (cert_text(o, "warning")[0] != '\0')
 			ctl_complain("warning: %s", cert_text(o, "warning"));
 	}

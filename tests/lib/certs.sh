@@ -9,6 +9,8 @@
 #   pki_cert NAME ISSUER SAN [openssl x509 options]: NAME.key unless there, NAME.pem
 #   pki_sign NAME ISSUER CSR            NAME.pem for somebody else's key, with the CSR's
 #                                       names
+#   certs_up [CONFIG]                   hasync, vpnd and acmed on the gateway
+#   cert ARGS...                        vpnctl cert; its answer in $SAID, errors too
 #   pki_live DIR NAME CA...             key and chain become DIR/live.pem, in one move
 
 PKI=$LAB/pki
@@ -61,3 +63,20 @@ served() { # [openssl s_client options]
 		openssl x509 -noout -issuer -nameopt multiline 2> /dev/null | sed -n 's/ *commonName *= //p'
 }
 served_is() { [ "$(served "${@:2}")" = "$1" ]; }
+
+certs_up() { # [CONFIG]
+	mkdir -p "$LAB/state" "$LAB/run"
+	echo "pair_key = \"$LAB/pair.key\"" > "$LAB/hasync.conf"
+	bg_ns gw "$TANDEM_BIN/hasync" -f "$LAB/hasync.conf" -s "$LAB/state" -r "$LAB/run" \
+		>> "$LAB/hasync.log" 2>&1
+	disown
+	within 5 test -S "$LAB/run/hasync.sock" && vpnd_up "$@" && certs_acmed_up
+}
+certs_acmed_up() {
+	bg_ns gw "$TANDEM_BIN/acmed" $(vpnd_args) -k "$LAB/pair.key" >> "$LAB/acmed.log" 2>&1
+	certs_acmed=$BG
+	disown
+	within 5 ctl cert status
+}
+certs_acmed_down() { kill $certs_acmed; within 3 test ! -e /proc/$certs_acmed; }
+cert() { SAID=$(ctl cert "$@" 2>&1); }
