@@ -193,6 +193,8 @@ nodes_status(const struct acmed *a, json_t *o)
 		json_object_set_new(o, "own",
 				    json_string(custom_slot_name(custom_own_slot(a))));
 		json_object_set_new(o, "pair", json_boolean(custom_in_pair(a)));
+		json_object_set_new(o, "without_ddns",
+				    json_boolean(a->config->cert_without_ddns));
 	}
 	for (unsigned s = 0; s < SLOTS; s++) {
 		json_t *j = slot_get(a, s);

@@ -71,9 +71,9 @@ check_node(struct diagnosis *d)
 	check(d, "service", d->vpnd != NULL && listeners > 0,
 	      d->vpnd == NULL ? "start it: systemctl start vpnd"
 			      : "set server.enabled, and an uplink that serves",
-	      d->vpnd == NULL ? "vpnd does not answer"
-			      : "vpnd listens on %zu uplink(s)",
-	      listeners);
+	      d->vpnd == NULL  ? "vpnd does not answer"
+	      : listeners == 0 ? "vpnd runs, but listens nowhere"
+			       : "vpnd listens");
 	check(d, "acmed", d->acmed != NULL, "start it: systemctl start tandem-acme",
 	      d->acmed != NULL ? "acmed answers" : "acmed does not answer");
 	if (d->acmed == NULL)
@@ -92,6 +92,9 @@ check_ddns(struct diagnosis *d)
 
 	if (d->ddnsd != NULL && json_object_size(d->ddnsd) > 1)
 		check(d, "dynamic DNS", true, "", "ddnsd keeps the record");
+	else if (json_is_true(json_object_get(d->acmed, "without_ddns")))
+		check(d, "dynamic DNS", true, "",
+		      "certificate.without_ddns: the record is kept elsewhere");
 	else
 		check(d, "dynamic DNS", !is_auto,
 		      "add a section ddns \"wan1\" for server.hostname, or set "

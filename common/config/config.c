@@ -316,6 +316,22 @@ check_certificate(struct load *l)
 			       "whom they talk to");
 }
 
+/* What an authority or a client reaches behind such a device is its owner's choice:
+ * validation may end at the other node. */
+static void
+check_behind_nat(struct load *l)
+{
+	struct config *c = l->c;
+
+	if (c->behind_nat && c->node_role != NODE_SINGLE &&
+	    c->cert_method == METHOD_AUTO)
+		report_warning(
+			l->report, l->name, line_of(l, SECTION_NODE, "behind_nat", 0),
+			"node.behind_nat",
+			"with certificate.method auto, a pair behind a NAT device "
+			"may not get a certificate: custom is recommended");
+}
+
 static bool
 is_local_lan(const struct config_route *r)
 {
@@ -615,8 +631,10 @@ config_load(struct config **out, const char *name, const char *text,
 		check_groups(&main_);
 		check_ddns(&main_);
 	}
-	if (node_text == NULL || node.scan.clean != NULL)
+	if (node_text == NULL || node.scan.clean != NULL) {
 		check_wans(&node);
+		check_behind_nat(&node);
+	}
 	scan_free(&main_.scan);
 	scan_free(&node.scan);
 	if (report->n_error > errors) {

@@ -114,6 +114,7 @@ struct config {
 	char node_name[64];       /* default: the host name */
 	enum node_role node_role; /* of a pair: which half of the pool is ours */
 	enum node_mode mode;
+	bool behind_nat; /* a device before us translates our addresses */
 	struct in_addr virtual4[CONFIG_VIRTUAL]; /* they move within a pair */
 	struct in6_addr virtual6[CONFIG_VIRTUAL];
 	unsigned n_virtual4, n_virtual6;

@@ -1187,6 +1187,8 @@ const struct option config_options[] = {
 
 { SECTION_NODE, "mode", &type_word, 0, 0, "", "routed", "routed|passthrough", EFFECT_RESTART, false,
   IN(mode), "Routed: client addresses are hidden; passthrough: an upstream router knows the way to them." },
+{ SECTION_NODE, "behind_nat", &type_bool, 0, 0, "", "false", NULL, EFFECT_LIVE, false,
+  IN(behind_nat), "A device in front of this node translates its addresses." },
 
 { SECTION_WAN, "interface", &type_ifname, 0, 0, "", NULL, NULL, EFFECT_RESTART, false,
   AT(struct config_wan, ifname), "Interface; empty: the one of the default route." },

@@ -11,6 +11,8 @@
 #                                       names
 #   certs_up [CONFIG]                   hasync, vpnd and acmed on the gateway
 #   cert ARGS...                        vpnctl cert; its answer in $SAID, errors too
+#   echoes_start NS, echoes_lost NS     a ping each 50 ms; how many were lost before the
+#                                       last one that came (not: the one on its way)
 #   pki_live DIR NAME CA...             key and chain become DIR/live.pem, in one move
 
 PKI=$LAB/pki
@@ -79,4 +81,14 @@ certs_acmed_up() {
 	within 5 ctl cert status
 }
 certs_acmed_down() { kill $certs_acmed; within 3 test ! -e /proc/$certs_acmed; }
+declare -A certs_ping
+echoes_start() {
+	bg_ns $1 ping -n -i 0.05 -W 1 10.10.0.100 > "$LAB/$1.echoes" 2>&1
+	certs_ping[$1]=$BG
+}
+echoes_lost() {
+	kill -INT ${certs_ping[$1]}; within 3 test ! -e /proc/${certs_ping[$1]}
+	awk -F'icmp_seq=' '/bytes from/ { n++; split($2, a, " "); if (a[1] > m) m = a[1] }
+		END { print n ? m - n : "all" }' "$LAB/$1.echoes"
+}
 cert() { SAID=$(ctl cert "$@" 2>&1); }

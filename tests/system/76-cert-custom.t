@@ -69,7 +69,7 @@ print=$(served_pin=$(server_pin); echo "$served_pin")
 PIN=$print
 user_add alice secret-a
 ok "a client" client_up alice
-ping_start c1 10.10.0.100
+echoes_start c1
 
 # ---- the matrix: what each file is refused for
 still() { [ "$(server_pin)" = "$print" ]; }
@@ -126,8 +126,8 @@ unlike "no refused file is in the store" "$(cat "$LAB/state"/cluster/* | tr -d '
 pki_issue other Inter "${PKI_LEAF}subjectAltName=DNS:else.example.test\n" full.csr -days 90
 cert upload "$PKI/other.pem" chain.pem
 like "R60 a name is missing: accepted with a warning" "$SAID" "accepted.*warning: the certificate does not name $NAME"
-cert diagnose
-like "R44 diagnose names it" "$SAID" "FAIL +name, not address +the certificate does not name $NAME"
+diagnosed() { ctl cert diagnose | grep -qE "FAIL +name, not address +the certificate does not name $NAME"; }
+ok "R44 diagnose names it" within 3 diagnosed
 pki_sign soon Inter full.csr -days 20
 cert upload "$PKI/soon.pem" chain.pem
 expiring() { [ "$(ctl events --last 50 | grep -c cert_expiring)" -gt 0 ]; }
@@ -204,7 +204,7 @@ refused "R68 the old certificate is refused" 'generate a new CSR' cert upload "$
 rm "$LAB/state/certs/custom-next.key"; within 2 false
 refused "R68 so it is when the device was replaced" 'no signing request' cert upload "$PKI/c.pem" chain.pem
 
-is "no echo was lost in all this" "$(ping_lost)" 0
+is "no echo was lost in all this" "$(echoes_lost c1)" 0
 is "no process was restarted" "$(event_count process_died)" 0
 unlike "R51 no private key is in store, running configuration and logs" \
 	"$(cat "$LAB/state"/cluster/* "$LAB/state"/running/* "$LAB"/*.log | tr -d '\0')" 'PRIVATE KEY'

@@ -698,6 +698,11 @@ doubtful_texts_load_with_a_warning(void)
 		  "}",
 		  "wan.b.service", "never carries", 3 },
 		{ NULL, "wan a { service = false }", "wan", "nobody can connect", 0 },
+		/* R48: custom is recommended to a pair behind a NAT device. */
+		{ NULL, "node { role = spare\n behind_nat = true }", "node.behind_nat",
+		  "custom is recommended", 2 },
+		{ "certificate { method = self-signed }", NULL, "certificate.method",
+		  "for tests only", 1 },
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -707,7 +712,11 @@ doubtful_texts_load_with_a_warning(void)
 			find(&r, true, cases[i].setting, cases[i].part);
 
 		if (!ok(c != NULL && r.n == 1 && f && f->line == cases[i].line,
-			"%s: %s", cases[i].setting, cases[i].part))
+			"%s%s: %s",
+			strstr(cases[i].setting, "behind_nat")           ? "R48 "
+			: strstr(cases[i].setting, "certificate.method") ? "R69 "
+									 : "",
+			cases[i].setting, cases[i].part))
 			show(&r);
 		drop(c, &r);
 	}
