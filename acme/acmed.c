@@ -4,6 +4,7 @@
 #include "acme/acmed.h"
 
 #include "acme/clientca.h"
+#include "acme/automatic.h"
 #include "acme/control.h"
 #include "acme/custom.h"
 #include "acme/live.h"
@@ -58,6 +59,7 @@ on_look(uv_timer_t *t)
 
 	custom_look(a->custom);
 	clientca_look(a);
+	automatic_look(a->automatic);
 	live_look(a->live, a);
 	nodes_look(a);
 }
@@ -126,8 +128,10 @@ on_config(void *arg)
 	struct acmed *a = arg;
 
 	/* What is not understood changes nothing: vpnd would not have taken it. */
-	if (read_config(a) == 0)
-		acmed_look(a);
+	if (read_config(a) < 0)
+		return;
+	automatic_changed(a->automatic);
+	acmed_look(a);
 }
 
 /* ---- rights ---- */
@@ -255,7 +259,10 @@ run(struct acmed *a)
 	uv_signal_init(&a->loop, &intr);
 	uv_fs_poll_init(&a->loop, &key);
 	a->look.data = a->tick.data = term.data = intr.data = key.data = a;
+	if ((rc = automatic_new(&a->automatic, a)) < 0)
+		return rc;
 	(void)read_config(a);
+	automatic_changed(a->automatic);
 	rc = running_watch_start(&watch, &a->loop, a->state_dir);
 	if (rc < 0)
 		return rc;
@@ -267,6 +274,7 @@ run(struct acmed *a)
 	uv_run(&a->loop, UV_RUN_DEFAULT);
 
 	running_watch_stop(&watch);
+	automatic_close(a->automatic);
 	store_close(a->store);
 	control_close(a->control);
 	uv_close((uv_handle_t *)&a->look, NULL);
@@ -285,6 +293,7 @@ acmed_free(struct acmed *a)
 	store_free(a->store);
 	live_free(a->live);
 	custom_free(a->custom);
+	automatic_free(a->automatic);
 	config_free(a->config);
 	uv_loop_close(&a->loop);
 	OPENSSL_cleanse(a->pair_key, sizeof(a->pair_key));

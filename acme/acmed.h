@@ -32,6 +32,7 @@ struct acmed {
 	struct control *control;
 	struct live *live;
 	struct custom *custom;
+	struct automatic *automatic;
 	uv_timer_t look, tick;
 	bool is_ending;
 };

@@ -544,6 +544,27 @@ cert_judge(struct span pem, EVP_PKEY *key, const char *const *names, size_t n,
 }
 
 int
+cert_normal(struct span pem, char **out)
+{
+	struct chain c;
+	BIO *b = BIO_new(BIO_s_mem());
+	int rc = b == NULL ? E_NOMEM : chain_read(&c, pem);
+
+	*out = NULL;
+	if (rc < 0) {
+		BIO_free(b);
+		return rc;
+	}
+	for (size_t i = 0; rc == 0 && i < c.n; i++)
+		rc = PEM_write_bio_X509(b, c.x[i]) == 1 ? 0 : E_TLS;
+	if (rc == 0)
+		rc = bio_text(b, out);
+	BIO_free(b);
+	chain_free(&c);
+	return rc;
+}
+
+int
 cert_leaf_b64(struct span pem, char **text)
 {
 	struct chain c;

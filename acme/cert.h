@@ -62,6 +62,9 @@ int cert_judge(struct span pem, EVP_PKEY *key, const char *const *names, size_t 
 /* The same names, whatever their order and case. */
 bool cert_names_are(const struct cert_facts *f, const char *const *names, size_t n);
 
+/* The same chain and nothing else: no comments, no other PEM blocks. */
+int cert_normal(struct span pem, char **out);
+
 /* The leaf alone, as base64url of its DER (RFC 8555 7.6). */
 int cert_leaf_b64(struct span pem, char **text);
 

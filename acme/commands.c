@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* commands.c -- the rows of the control socket. */
 #include "acme/clientca.h"
+#include "acme/automatic.h"
 #include "acme/control.h"
 #include "acme/custom.h"
 #include "acme/nodes.h"
@@ -16,5 +17,8 @@ const struct command commands[] = {
 	{ "client_ca", clientca_command },
 	{ "client_ca_set", clientca_set_command },
 	{ "client_ca_remove", clientca_remove_command },
+	{ "renew", automatic_renew_command },
+	{ "revoke", automatic_revoke_command },
+	{ "new_account_key", automatic_key_command },
 };
 const size_t n_commands = sizeof(commands) / sizeof(commands[0]);

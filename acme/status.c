@@ -2,6 +2,7 @@
 #include "acme/status.h"
 
 #include "acme/custom.h"
+#include "acme/automatic.h"
 #include "acme/live.h"
 #include "acme/nodes.h"
 
@@ -49,5 +50,6 @@ status_command(struct acmed *a, uint32_t id, const json_t *question)
 	if (a->config != NULL && a->config->cert_method == METHOD_CUSTOM)
 		json_object_set_new(o, "custom", custom_status(a));
 	nodes_status(a, o);
+	json_object_set_new(o, "auto", automatic_status(a->automatic));
 	control_answer(a->control, id, o);
 }
