@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -47,6 +48,9 @@ acmed_names(const struct config *c, const char *names[ACMED_NAMES])
 
 	if (c->hostname[0] != '\0')
 		names[n++] = c->hostname;
+	if (n > 0 && c->backup_hostname[0] != '\0' &&
+	    strcasecmp(c->hostname, c->backup_hostname) != 0)
+		names[n++] = c->backup_hostname;
 	return n;
 }
 

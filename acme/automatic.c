@@ -326,12 +326,33 @@ read_account(struct automatic *m)
 
 /* ---- how things are ---- */
 
-/* Does a ddns section keep the record of this name, and take updates of its zone? */
+/* The section that keeps the record of an uplink's name, or NULL. */
+static const struct config_ddns *
+ddns_of(const struct config *c, unsigned wan)
+{
+	char title[16];
+
+	snprintf(title, sizeof(title), "wan%u", wan + 1);
+	for (unsigned i = 0; i < c->n_ddns; i++)
+		if (strcmp(c->ddns[i].wan, title) == 0 &&
+		    c->ddns[i].provider != DDNS_NONE)
+			return &c->ddns[i];
+	return NULL;
+}
+
+/* Is the record of the hostname kept? And does the server of every name that is to be
+ * certified take updates of its zone? */
 static bool
 has_ddns(const struct config *c, bool *takes_updates)
 {
-	*takes_updates = false;
-	return false;
+	*takes_updates = true;
+	for (unsigned i = 0; i < CONFIG_WANS; i++) {
+		const char *name = i == 0 ? c->hostname : c->backup_hostname;
+		const struct config_ddns *d = ddns_of(c, i);
+		if (name[0] != '\0' && (d == NULL || d->provider != DDNS_RFC2136))
+			*takes_updates = false;
+	}
+	return ddns_of(c, 0) != NULL;
 }
 
 static void
@@ -358,9 +379,9 @@ precondition(struct automatic *m, const struct config *c, size_t n_names, bool h
 		return "a ddns section: nothing keeps the record of the hostname; add "
 		       "one, or set certificate.without_ddns = true if the record is "
 		       "kept elsewhere";
-	if (c->cert_challenge == CHALLENGE_DNS && has_dns && !takes_updates)
-		return "a ddns section whose server takes updates: challenge dns-01 "
-		       "needs one";
+	if (c->cert_challenge == CHALLENGE_DNS && !takes_updates)
+		return "a ddns section with provider rfc2136 for each name: challenge "
+		       "dns-01 needs its zone";
 	return m->is_trust_bad ? m->trust_why : NULL;
 }
 
