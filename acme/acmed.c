@@ -190,7 +190,7 @@ prepare(struct acmed *a)
 	int rc;
 
 	if (!proc_user(PROC_ACME, &uid, &gid))
-		log_info(0, "no user tandem-acme: number %u is taken", (unsigned)uid);
+		log_info(0, "no user tandem-acme: number %u is used", (unsigned)uid);
 	snprintf(a->folder, sizeof(a->folder), "%s/certs", a->state_dir);
 	if (mkdir(a->state_dir, 0755) < 0 && errno != EEXIST)
 		return -errno;
