@@ -15,8 +15,9 @@ enum { CLOSE_AFTER_QUEUE = 4 * 1024 * 1024, ERROR_TEXT = 2048 };
 struct client {
 	uv_pipe_t pipe;
 	uv_timer_t idle;
+	uv_shutdown_t shutdown;
 	struct control *control;
-	bool is_used, is_closing, is_waiting, is_taking;
+	bool is_closing, is_waiting, is_taking, is_last;
 	uint8_t n_closed;
 	uint32_t id; /* of the open question */
 	size_t n;
@@ -95,6 +96,21 @@ send_line(struct client *k, const char *line)
 	}
 }
 
+static void
+on_shut(uv_shutdown_t *r, int status)
+{
+	if (status != UV_ECANCELED)
+		client_close(r->handle->data);
+}
+
+/* When all that was answered has been written. */
+static void
+end_soon(struct client *k)
+{
+	if (uv_shutdown(&k->shutdown, (uv_stream_t *)&k->pipe, on_shut) < 0)
+		client_close(k);
+}
+
 void
 control_answer(struct control *c, uint32_t id, json_t *o)
 {
@@ -117,6 +133,8 @@ control_answer(struct control *c, uint32_t id, json_t *o)
 		/* A second question may be there already. */
 		if (!k->is_closing)
 			take_lines(k);
+		if (k->is_last && !k->is_waiting && !k->is_closing)
+			end_soon(k);
 	}
 	json_decref(o);
 }
@@ -193,6 +211,12 @@ on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
 	struct client *k = s->data;
 
+	/* Who has said all may still wait for the answer. */
+	if (n == UV_EOF && k->is_waiting) {
+		k->is_last = true;
+		uv_read_stop(s);
+		return;
+	}
 	if (n < 0) {
 		client_close(k);
 		return;

@@ -12,7 +12,7 @@
 #            dns_up, dns_set NAME ADDRESS, txt_set NAME VALUE, txt_clear NAME
 #            caddy_up, caddy_down: another implementation, directory $CADDY
 # Gateway    hasync_up, acmed_up [CONFIG], acmed_down, acmed_config CONFIG (while it runs)
-#            acme JSON: one question to acmed's control socket; acme_is STATE;
+#            acme JSON: one question to acmed's control socket; acme_ok JSON; acme_is STATE;
 #            acme_get KEY: of the status; acme_text; acme_log_has RE; store_get OBJECT
 #            serial: of live.pem; leaf FIELD...: openssl x509 of live.pem
 
@@ -41,7 +41,7 @@ dns_up() {
 		-management 127.0.0.1:8055 > "$LAB/dns.log" 2>&1
 	within 5 wan_curl -X POST -d '{"host":"x.test"}' http://127.0.0.1:8055/clear-a
 }
-dns_set() { wan_curl -X POST -d '{"host":"'$1'","addresses":["'$2'"]}' http://127.0.0.1:8055/add-a; }
+dns_set() { wan_curl -X POST -d '{"host":"'$1'"}' http://127.0.0.1:8055/clear-a; wan_curl -X POST -d '{"host":"'$1'","addresses":["'$2'"]}' http://127.0.0.1:8055/add-a; }
 txt_set() { wan_curl -X POST -d '{"host":"'$1'.","value":"'$2'"}' http://127.0.0.1:8055/set-txt; }
 txt_clear() { wan_curl -X POST -d '{"host":"'$1'."}' http://127.0.0.1:8055/clear-txt; }
 pebble_up() { # [VAR=VALUE...] [KEY=JSON...]
@@ -140,6 +140,7 @@ acmed_down() { kill $acmed_pid; within 3 test ! -e /proc/$acmed_pid; }
 acme() { # JSON
 	local a; a=$(socat -t 20 - "UNIX:$LAB/run/acmed.sock" <<< "$1") && [ -n "$a" ] && echo "$a"
 }
+acme_ok() { [ "$(acme "$1" | jq .ok)" = true ]; }
 acme_get() { acme '{"cmd":"status"}' | jq -r ".$1"; }
 acme_is() { [ "$(acme_get auto.state)" = "$1" ]; }
 acme_text() { acme_get auto.text; }
@@ -148,8 +149,19 @@ acme_log_has() { grep -qE -- "$1" "$LAB/acmed.log"; }
 leaf() { openssl x509 -in <(sed -n '/BEGIN CERT/,$p' "$LAB/state/certs/live.pem") -noout "$@"; }
 serial() { leaf -serial 2> /dev/null | sed 's/.*=//'; }
 serial_is_not() { local s; s=$(serial); [ -n "$s" ] && [ "$s" != "$1" ]; }
-# An object of the store, as its file has it (for JSON: from the first brace on).
-store_get() { sed -n 's/^[^{]*\({.*}\).*/\1/p' "$LAB/state/cluster/${1//\//+}" 2> /dev/null | tr -d '\0' | head -n 1; }
+# An object of the store, as its file has it (JSON: from the first brace on).
+store_get() { LC_ALL=C grep -ao '{.*}' "$LAB/state/cluster/${1//\//+}" 2> /dev/null | jq -c . 2> /dev/null | head -n 1; }
+secret() { # NAME VALUE
+	in_gateway "$TANDEM_BIN/vpnctl" -S "$LAB/run/vpnd.sock" secret set "$1" --key "$LAB/pair.key" <<< "$2"
+}
+# acmed begins with an empty store.
+acmed_fresh() { # CONFIG
+	acmed_down 2> /dev/null; kill $hasync_pid; within 3 test ! -e /proc/$hasync_pid
+	rm -rf "$LAB/state/cluster" "$LAB/state/certs"; : > "$LAB/acmed.log"
+	hasync_up && acmed_up "$1"
+}
+acme_text_is() { [[ $(acme_text) =~ $1 ]]; }
+acme_next_in() { echo $(($(acme_get auto.next) - $(date +%s))); } # seconds
 
 # What acmed logged, into the saved logs of a failed test.
 trap 'acme_rc=$?; [ $lab_bad = 0 ] && [ $acme_rc = 0 ] || { echo "---- acmed"; tail -n 40 "$LAB/acmed.log"; } 2> /dev/null | sed "s/^/# /"; (exit $acme_rc); lab_end' EXIT
