@@ -26,10 +26,9 @@ root_cn() { openssl x509 -in $LAB/root$1.pem -noout -subject | sed 's/.*CN = //'
 last_issuer() { acme_get live.root; }
 is "without a wish the first chain is taken" "$(last_issuer)" "$(root_cn 0)"
 before=$(serial)
-acmed_config "$(acme_with 'preferred_chain = "'"$(root_cn 2)"'"')"; sleep 0.3
-acme '{"cmd":"renew","force":true}' > /dev/null
-ok "a chain to another root is had" within 8 serial_is_not $before
-is "and it is that root's" "$(last_issuer)" "$(root_cn 2)"
+acmed_config "$(acme_with 'preferred_chain = "'"$(root_cn 2)"'"')"
+ends_in() { [ "$(last_issuer)" = "$1" ] || { acme_is live && acme '{"cmd":"renew","force":true}'; false; }; }
+ok "a chain to another root is had" within 8 ends_in "$(root_cn 2)"
 ok "and verifies with it" openssl verify -CAfile $LAB/root2.pem -untrusted <(sed -n '/BEGIN CERT/,$p' $LAB/state/certs/live.pem) <(sed -n '/BEGIN CERT/,$p' $LAB/state/certs/live.pem)
 is "it names what was asked for" "$(leaf -ext subjectAltName | tail -n 1 | tr -d ' ')" DNS:vpn.test
 acmed_config "$(acme_with 'key_type = rsa2048')"
