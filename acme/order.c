@@ -900,7 +900,9 @@ order_look(struct order *o, const struct order_situation *s)
 	} else if (s->waiting_for != NULL) {
 		go_to(o, ORDER_EV_WAIT, ORDER_WAITING, s->waiting_for);
 	} else if (!order_is_busy(o)) {
-		bool is_resting = o->state == ORDER_FAILED && s->now_s < o->next_s;
+		bool is_resting = (o->state == ORDER_FAILED && s->now_s < o->next_s) ||
+				  (o->state == ORDER_LIVE && s->now_s < o->rest_s &&
+				   !o->is_forced);
 		bool is_enough = is_good(o, s);
 
 		if (is_enough)
@@ -931,7 +933,7 @@ void
 order_changed(struct order *o)
 {
 	o->failures = o->rounds = 0;
-	o->next_s = 0;
+	o->next_s = o->rest_s = 0;
 	if (order_is_busy(o)) {
 		because(o, "the settings have changed");
 		order_event(o, ORDER_EV_WAIT);
@@ -992,7 +994,9 @@ order_stored(struct order *o, int rc)
 		return;
 	}
 	f = malloc(sizeof(*f));
-	if (rc == 0 && f != NULL && cert_read(f, span_str(o->chain)) == 0) {
+	if (f != NULL && cert_read(f, span_str(o->chain)) == 0)
+		o->rest_s = o->now_s + renew_rest_s(f->not_after - o->now_s);
+	if (rc == 0 && f != NULL && o->rest_s > 0) {
 		snprintf(text, sizeof(text), "%s issuer=\"%s\" serial=%s until=%s",
 			 o->names[0], f->issuer, f->serial,
 			 time_text(f->not_after, until));

@@ -126,6 +126,7 @@ struct order {
 	bool agreed, types[TYPES];
 	enum cert_key key_type;
 	int64_t now_s, renew_at, next_s, since_s;
+	int64_t rest_s;            /* a new certificate is not replaced before */
 	unsigned failures, rounds; /* in a row */
 	uint64_t retry_after_s;
 	bool was_reached, was_refused_name, is_renewal, is_forced, has_registered;

@@ -7,6 +7,8 @@ enum {
 	HOUR_S = 3600,
 	DAY_S = 24 * HOUR_S,
 	JITTER_PART = 20, /* of the lifetime */
+	REST_PART = 50,
+	REST_LEAST_S = 5,
 	POLL_FIRST_MS = 200,
 	POLL_LAST_MS = 5000,
 	POLL_ASKED_MS = 60 * 1000,
@@ -47,6 +49,14 @@ renew_ask_again_s(uint64_t retry_after_s)
 	return retry_after_s < 60      ? 60
 	       : retry_after_s > DAY_S ? DAY_S
 				       : (int64_t)retry_after_s;
+}
+
+int64_t
+renew_rest_s(int64_t left_s)
+{
+	int64_t s = left_s / REST_PART;
+
+	return s < REST_LEAST_S ? REST_LEAST_S : s;
 }
 
 uint64_t

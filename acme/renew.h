@@ -18,6 +18,11 @@ int64_t renew_in_window(int64_t start, int64_t end, int64_t now, uint32_t random
 /* When to ask for the window again, from the answer's Retry-After (0: it had none). */
 int64_t renew_ask_again_s(uint64_t retry_after_s);
 
+/* How long a certificate that was just got is kept whatever anybody says, from what is
+ * left of its life: an authority that says "renew now" of each, or whose certificates
+ * are old when they come, would have us order without end. */
+int64_t renew_rest_s(int64_t left_s);
+
 /* The wait after failure number n (1, 2, ...) in a row. An authority that cannot be
  * reached is asked again soon; one that said no is let alone longer, since authorities
  * count that. retry_after_s: the least it asked for, 0 none. Both are capped. */
