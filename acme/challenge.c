@@ -162,7 +162,7 @@ take_object(struct challenges *c, const struct store_object *s)
 	if ((rc = open_one(c, o, j)) < 0) {
 		log_warn(0, "%s: %s", s->name, err_text(rc));
 		o->type = TYPES;
-	} else {
+	} else if (o->type != TYPE_DNS) {
 		log_info(0, "challenge %s for %s is answered here",
 			 answer_type_name(o->type), o->name);
 	}

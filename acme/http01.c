@@ -24,6 +24,7 @@ struct visitor {
 	struct http01 *h;
 	struct http_req *req;
 	size_t n;
+	uint64_t number; /* of its arrival */
 	uint8_t n_closed;
 	bool is_closing;
 	uint8_t in[2048], out[ANSWER_ROOM];
@@ -42,6 +43,7 @@ struct http01 {
 	void *arg;
 	struct listener *listeners[HTTP01_LISTENERS];
 	struct visitor *visitors[HTTP01_CLIENTS];
+	uint64_t n_came;
 };
 
 bool
@@ -152,28 +154,42 @@ on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 		visitor_close(v);
 }
 
+/* A place for one more: who says nothing does not keep others out, the one that came
+ * first makes room. */
+static size_t
+make_room(struct http01 *h)
+{
+	size_t oldest = 0;
+
+	for (size_t i = 0; i < HTTP01_CLIENTS; i++) {
+		if (h->visitors[i] == NULL)
+			return i;
+		if (h->visitors[i]->number < h->visitors[oldest]->number)
+			oldest = i;
+	}
+	visitor_close(h->visitors[oldest]);
+	return oldest;
+}
+
 static void
 on_connection(uv_stream_t *s, int status)
 {
 	struct listener *l = s->data;
 	struct http01 *h = l->h;
 	struct visitor *v = status < 0 ? NULL : calloc(1, sizeof(*v));
-	size_t i = 0;
 
 	if (v == NULL)
 		return;
 	v->h = h;
+	v->number = ++h->n_came;
 	uv_tcp_init(s->loop, &v->tcp);
 	uv_timer_init(s->loop, &v->timer);
 	v->tcp.data = v->timer.data = v;
-	while (i < HTTP01_CLIENTS && h->visitors[i] != NULL)
-		i++;
-	if (uv_accept(s, (uv_stream_t *)&v->tcp) < 0 || i == HTTP01_CLIENTS ||
-	    http_req_new(&v->req) < 0) {
+	if (uv_accept(s, (uv_stream_t *)&v->tcp) < 0 || http_req_new(&v->req) < 0) {
 		visitor_close(v);
 		return;
 	}
-	h->visitors[i] = v;
+	h->visitors[make_room(h)] = v;
 	uv_timer_start(&v->timer, on_late, HTTP01_MS, 0);
 	uv_read_start((uv_stream_t *)&v->tcp, on_alloc, on_read);
 }

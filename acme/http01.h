@@ -4,7 +4,8 @@
  * Listens on the addresses of the uplinks and on the virtual ones in their networks,
  * so that either node of a pair answers whatever address it has. Strangers talk to it:
  * a request has at most HTTP01_BYTES bytes and HTTP01_MS, there are at most
- * HTTP01_CLIENTS of them, and all but GET of a known path is 404.
+ * HTTP01_CLIENTS of them (one more displaces the first), and all but GET of a known
+ * path is 404.
  */
 #ifndef ACME_HTTP01_H
 #define ACME_HTTP01_H

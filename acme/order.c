@@ -900,10 +900,10 @@ order_look(struct order *o, const struct order_situation *s)
 	} else if (s->waiting_for != NULL) {
 		go_to(o, ORDER_EV_WAIT, ORDER_WAITING, s->waiting_for);
 	} else if (!order_is_busy(o)) {
-		bool is_resting = (o->state == ORDER_FAILED && s->now_s < o->next_s) ||
-				  (o->state == ORDER_LIVE && s->now_s < o->rest_s &&
-				   !o->is_forced);
 		bool is_enough = is_good(o, s);
+		bool is_resting = (o->state == ORDER_FAILED && s->now_s < o->next_s) ||
+				  (o->state == ORDER_LIVE && is_enough &&
+				   s->now_s < o->rest_s && !o->is_forced);
 
 		if (is_enough)
 			o->renew_at = due_at(o, s);
