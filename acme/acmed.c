@@ -3,8 +3,8 @@
  * one this node serves. Ties its parts together; see acmed.h. */
 #include "acme/acmed.h"
 
-#include "acme/clientca.h"
 #include "acme/automatic.h"
+#include "acme/clientca.h"
 #include "acme/control.h"
 #include "acme/custom.h"
 #include "acme/live.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* commands.c -- the rows of the control socket. */
-#include "acme/clientca.h"
 #include "acme/automatic.h"
+#include "acme/clientca.h"
 #include "acme/control.h"
 #include "acme/custom.h"
 #include "acme/nodes.h"

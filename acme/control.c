@@ -133,8 +133,10 @@ control_answer(struct control *c, uint32_t id, json_t *o)
 		/* A second question may be there already. */
 		if (!k->is_closing)
 			take_lines(k);
-		if (k->is_last && !k->is_waiting && !k->is_closing)
+		if (k->is_last && !k->is_waiting && !k->is_closing) {
+			k->is_last = false;
 			end_soon(k);
+		}
 	}
 	json_decref(o);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "acme/status.h"
 
-#include "acme/custom.h"
 #include "acme/automatic.h"
+#include "acme/custom.h"
 #include "acme/live.h"
 #include "acme/nodes.h"
 
