@@ -171,3 +171,17 @@ relay_up() {
 	within 5 dns_answers $RELAY_PORT
 }
 relay_saw() { grep -c "^$1" "$LAB/relay.log"; }
+
+# A dyndns2 provider that is a stand-in: HTTP at 192.0.2.1:8090, HTTPS at :8443.
+dyn_up() {
+	mkdir -p "$LAB/dyn"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=dyn \
+		-addext subjectAltName=IP:192.0.2.1 -keyout "$LAB/dyn/dyn.key" -out "$LAB/dyn/dyn.pem" 2> /dev/null
+	: > "$LAB/dyn/requests"
+	bg_ns wan "$LAB_ROOT/tests/lib/dyndns2-standin" "$LAB/dyn" 192.0.2.1 8090 8443 >> "$LAB/dyn.log" 2>&1
+	disown
+	within 5 in_gateway curl -s http://192.0.2.1:8090/
+	: > "$LAB/dyn/requests"
+}
+dyn_says() { if [ -n "$1" ]; then echo "$1" > "$LAB/dyn/word"; else rm -f "$LAB/dyn/word"; fi; }
+dyn_requests() { grep -cE -- "${1:-.}" "$LAB/dyn/requests"; }
