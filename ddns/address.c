@@ -511,8 +511,10 @@ follow_step(struct follow *f, unsigned wan, const bool *alive, unsigned n,
 		f->differs = true;
 		f->since_ms = now_ms;
 	}
+	/* Home sooner when there is nobody to follow any more. */
+	bool is_patient = !want_away && alive[f->to];
 	if (f->differs &&
-	    now_ms - f->since_ms >= (want_away ? FOLLOW_DEAD_MS : FOLLOW_BACK_MS)) {
+	    now_ms >= f->since_ms + (is_patient ? FOLLOW_BACK_MS : FOLLOW_DEAD_MS)) {
 		f->is_away = want_away;
 		f->differs = false;
 	}

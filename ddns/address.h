@@ -71,7 +71,7 @@ void address_cancel(struct address_job *);
  * comes back, but never another name. So while an uplink is dead its name means the
  * address of one that lives. */
 enum {
-	FOLLOW_DEAD_MS = 3000,  /* an uplink that was dead so long is given up */
+	FOLLOW_DEAD_MS = 2000,  /* an uplink that was dead so long is given up */
 	FOLLOW_BACK_MS = 30000, /* and must live so long to have its name again */
 };
 

@@ -18,10 +18,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { FOLLOW_LOOK_MS = 500 };
-
-static const char *const wan_names[CONFIG_WANS] = { "wan1", "wan2" };
-
 static void
 usage(FILE *to)
 {
@@ -73,8 +69,9 @@ use_config(struct daemon *d)
 		return;
 	}
 	d->config = c;
-	for (int i = 0; i < CONFIG_WANS; i++)
+	for (unsigned i = 0; i < CONFIG_WANS; i++)
 		uplink_configure(&d->uplink[i], c);
+	paths_configure(&d->paths, c);
 	challenges_configure(d->challenges, c);
 	config_free(was);
 }
@@ -90,71 +87,16 @@ on_links(void *arg)
 {
 	struct daemon *d = arg;
 
-	for (int i = 0; i < CONFIG_WANS; i++)
+	for (unsigned i = 0; i < CONFIG_WANS; i++)
 		uplink_kick(&d->uplink[i]);
 }
 
-/* ---- names of dead uplinks ---- */
-
-/* An uplink that cannot carry the service cannot lend its address either. */
-static bool
-can_stand_in(const struct daemon *d, const char *name)
-{
-	const struct config *c = d->config;
-
-	for (unsigned i = 0; c != NULL && i < c->n_wan; i++)
-		if (strcmp(c->wan[i].name, name) == 0)
-			return c->wan[i].service;
-	return false;
-}
-
 static void
-follow(struct daemon *d)
+on_paths(void *arg, unsigned wan, unsigned to)
 {
-	bool is_alive[CONFIG_WANS];
+	struct daemon *d = arg;
 
-	for (unsigned i = 0; i < CONFIG_WANS; i++)
-		is_alive[i] = d->is_alive[i] && can_stand_in(d, wan_names[i]);
-	for (unsigned i = 0; i < CONFIG_WANS; i++) {
-		/* Not being there is not being dead. */
-		bool was = is_alive[i];
-		is_alive[i] = d->is_alive[i];
-		unsigned to = follow_step(&d->follow[i], i, is_alive, CONFIG_WANS,
-					  uv_now(&d->loop));
-		is_alive[i] = was;
-		uplink_follow(&d->uplink[i], wan_names[to]);
-	}
-}
-
-static void
-on_follow(uv_timer_t *t)
-{
-	follow(t->data);
-}
-
-/* node/NODE of this node: {"links":[{"name":"wan1","gateway":true},...]}. A link that
- * is not there is not watched, and counts as alive. */
-static void
-take_links(struct daemon *d, struct span bytes)
-{
-	json_t *o = bytes.p != NULL
-			    ? json_loadb((const char *)bytes.p, bytes.n, 0, NULL)
-			    : NULL;
-	json_t *l;
-	size_t i;
-
-	for (int w = 0; w < CONFIG_WANS; w++)
-		d->is_alive[w] = true;
-	json_array_foreach(json_object_get(o, "links"), i, l)
-	{
-		const char *name = json_string_value(json_object_get(l, "name"));
-		for (int w = 0; name != NULL && w < CONFIG_WANS; w++)
-			if (strcmp(name, wan_names[w]) == 0)
-				d->is_alive[w] =
-					!json_is_false(json_object_get(l, "gateway"));
-	}
-	json_decref(o);
-	follow(d);
+	uplink_follow(&d->uplink[wan], paths_wan_name(to));
 }
 
 /* ---- the store ---- */
@@ -168,7 +110,7 @@ on_role(void *arg, bool is_active)
 		return;
 	log_info(0, "this node is %s epoch=%llu", is_active ? "active" : "not active",
 		 (unsigned long long)store_epoch(d->store));
-	for (int i = 0; i < CONFIG_WANS; i++)
+	for (unsigned i = 0; i < CONFIG_WANS; i++)
 		uplink_role(&d->uplink[i], is_active);
 	challenges_role(d->challenges, is_active);
 }
@@ -188,15 +130,15 @@ on_object(void *arg, const char *name, struct span bytes, bool is_ours)
 
 	if (d->is_ending)
 		return;
-	for (int i = 0; i < CONFIG_WANS; i++) {
-		if (is_of(name, "ddns/published/", wan_names[i]))
+	for (unsigned i = 0; i < CONFIG_WANS; i++) {
+		if (is_of(name, "ddns/published/", paths_wan_name(i)))
 			uplink_heard(&d->uplink[i], bytes, is_ours);
-		else if (is_of(name, "ddns/status/", wan_names[i]))
+		else if (is_of(name, "ddns/status/", paths_wan_name(i)))
 			uplink_status_heard(&d->uplink[i], bytes);
 	}
 	challenges_heard(d->challenges, name, bytes);
 	if (is_of(name, "node/", store_node(d->store)))
-		take_links(d, bytes);
+		paths_heard(&d->paths, bytes);
 }
 
 static void
@@ -204,7 +146,7 @@ on_secret(void *arg)
 {
 	struct daemon *d = arg;
 
-	for (int i = 0; !d->is_ending && i < CONFIG_WANS; i++)
+	for (unsigned i = 0; !d->is_ending && i < CONFIG_WANS; i++)
 		uplink_forgive(&d->uplink[i]);
 }
 
@@ -271,8 +213,12 @@ start(struct daemon *d)
 {
 	int rc = fetch_new(&d->fetch, &d->loop);
 
-	for (int i = 0; rc == 0 && i < CONFIG_WANS; i++)
-		rc = uplink_init(&d->uplink[i], wan_names[i], &d->loop, d->store,
+	d->paths.on_change = on_paths;
+	d->paths.arg = d;
+	d->counts.egress = &d->paths.egress;
+	paths_start(&d->paths, &d->loop);
+	for (unsigned i = 0; rc == 0 && i < CONFIG_WANS; i++)
+		rc = uplink_init(&d->uplink[i], paths_wan_name(i), &d->loop, d->store,
 				 d->fetch, &d->counts);
 	if (rc == 0)
 		rc = challenges_new(&d->challenges, &d->loop, d->store, &d->counts);
@@ -283,11 +229,6 @@ start(struct daemon *d)
 	d->term.data = d->intr.data = d;
 	uv_signal_start(&d->term, on_signal, SIGTERM);
 	uv_signal_start(&d->intr, on_signal, SIGINT);
-	uv_timer_init(&d->loop, &d->follow_timer);
-	d->follow_timer.data = d;
-	uv_timer_start(&d->follow_timer, on_follow, FOLLOW_LOOK_MS, FOLLOW_LOOK_MS);
-	for (int i = 0; i < CONFIG_WANS; i++)
-		d->is_alive[i] = true;
 	use_config(d);
 	return 0;
 }
@@ -296,11 +237,11 @@ static void
 end(struct daemon *d)
 {
 	control_close(d->control);
-	for (int i = 0; i < CONFIG_WANS; i++)
+	for (unsigned i = 0; i < CONFIG_WANS; i++)
 		uplink_close(&d->uplink[i]);
 	challenges_free(d->challenges);
 	links_stop(&d->links);
-	uv_close((uv_handle_t *)&d->follow_timer, NULL);
+	paths_stop(&d->paths);
 	running_watch_stop(&d->watch);
 	fetch_close(d->fetch);
 	store_free(d->store);

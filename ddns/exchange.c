@@ -5,10 +5,13 @@
 #include "common/log.h"
 #include "common/rd.h"
 #include "common/wr.h"
+#include "ddns/stun.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
 	ADDRESSES = 4,
@@ -257,6 +260,20 @@ on_tcp_late(uv_timer_t *timer)
 	tcp_failed(timer->data, -ETIMEDOUT);
 }
 
+/* A socket that leaves by an uplink that lives; -1: any will do. */
+static int
+way_out(const struct exchange *x, int type, uint8_t family)
+{
+	const struct egress *e = x->ask.counts->egress;
+
+	if (e == NULL || e->ifname[0] == '\0')
+		return -1;
+	int fd = uplink_socket(type, e->ifname, &e->local[family == 6], family);
+	if (fd < 0)
+		log_debug(0, "dns %s by %s: %s", x->server, e->ifname, err_text(fd));
+	return fd < 0 ? -1 : fd;
+}
+
 static void
 start_tcp(struct exchange *x)
 {
@@ -274,6 +291,9 @@ start_tcp(struct exchange *x)
 	t->is_open = true;
 	x->handles++;
 	uv_timer_start(&x->timer, on_tcp_late, TCP_MS, 0);
+	int fd = way_out(x, SOCK_STREAM, x->addr[x->at].family);
+	if (fd >= 0 && uv_tcp_open(&t->handle, fd) < 0)
+		close(fd);
 	int rc = uv_tcp_connect(&t->connect, &t->handle, (struct sockaddr *)&ss,
 				on_tcp_connected);
 	if (rc < 0)
@@ -346,7 +366,11 @@ open_udp(struct exchange *x, int i)
 	struct ip_addr any = { .family = i == 0 ? 4 : 6 };
 	struct sockaddr_storage ss;
 	(void)ip_to_sockaddr(&any, &ss);
-	rc = uv_udp_bind(&x->udp[i], (struct sockaddr *)&ss, 0);
+	int fd = way_out(x, SOCK_DGRAM, any.family);
+	if (fd < 0)
+		rc = uv_udp_bind(&x->udp[i], (struct sockaddr *)&ss, 0);
+	else if ((rc = uv_udp_open(&x->udp[i], fd)) < 0)
+		close(fd);
 	return rc < 0 ? rc : uv_udp_recv_start(&x->udp[i], on_udp_room, on_udp_read);
 }
 

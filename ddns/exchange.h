@@ -17,16 +17,24 @@
 
 #include "ddns/message.h"
 
+#include <net/if.h>
 #include <uv.h>
 
 enum { EXCHANGE_SECRET = 1024 }; /* base64 of a key, NUL counted */
 
 struct exchange;
 
+/* The way out. ifname "": as the kernel's routes have it. */
+struct egress {
+	char ifname[IF_NAMESIZE];
+	struct ip_addr local[2]; /* IPv4, IPv6; family 0: the kernel's choice */
+};
+
 struct exchange_counts {
 	uint64_t sent; /* datagrams and connections, those repeated too */
 	uint64_t by_tcp;
-	uint64_t ignored; /* answers that were none */
+	uint64_t ignored;            /* answers that were none */
+	const struct egress *egress; /* NULL: as the kernel's routes have it */
 };
 
 struct exchange_ask {

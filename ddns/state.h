@@ -5,6 +5,7 @@
 
 #include "common/config/running.h"
 #include "ddns/links.h"
+#include "ddns/paths.h"
 #include "ddns/uplink.h"
 
 enum { DAEMON_PATH = 256 };
@@ -21,11 +22,7 @@ struct daemon {
 	struct fetch *fetch;
 	struct exchange_counts counts;
 	struct uplink uplink[CONFIG_WANS];
-	/* Whether each uplink's gateway answers, as hasync sees it from this node; and
-	 * whose address each name has while its own uplink is dead. */
-	bool is_alive[CONFIG_WANS];
-	struct follow follow[CONFIG_WANS];
-	uv_timer_t follow_timer;
+	struct paths paths;
 	struct challenges *challenges;
 	struct control *control;
 	struct links links;

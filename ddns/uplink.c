@@ -119,6 +119,8 @@ make_status(const struct uplink *l)
 			      "records", rows);
 	if (o != NULL && l->reason[0] != '\0')
 		json_object_set_new(o, "reason", json_string(l->reason));
+	if (o != NULL && strcmp(l->via, l->name) != 0)
+		json_object_set_new(o, "follows", json_string(l->via));
 	return o;
 }
 
@@ -302,17 +304,50 @@ fill_want(const struct uplink *l, const struct config_ddns *d, int i,
 	w->ask.n_own = wan_addresses(l->config, l->ifname, w->ask.own);
 }
 
+/* While the uplink is dead: where to look for an address is another's matter, whom to
+ * tell stays ours. False without an address: AAAA goes when only A has a substitute, or
+ * clients would try a dead address first. */
+static bool
+follow_want(const struct uplink *l, int i, struct config_ddns *d)
+{
+	const struct config_ddns *t = section_of(l->config, l->via);
+	struct ip_addr own[WAN_ADDRS];
+
+	d->is_fixed = t != NULL && t->is_fixed;
+	d->address4 = t != NULL ? t->address4 : (struct in_addr){ 0 };
+	d->address6 = t != NULL ? t->address6 : (struct in6_addr)IN6ADDR_ANY_INIT;
+	if (t != NULL) {
+		memcpy(d->stun, t->stun, sizeof(d->stun));
+		d->n_stun = t->n_stun;
+		memcpy(d->lookup_url, t->lookup_url, sizeof(d->lookup_url));
+	}
+	if (d->is_fixed)
+		return wants_family(d, i);
+	for (unsigned k = wan_addresses(l->config, l->ifname, own); k-- > 0;)
+		if (own[k].family == (i == 0 ? 4 : 6))
+			return true;
+	return false;
+}
+
 static void
 set_wants(struct uplink *l)
 {
-	const struct config_ddns *d =
+	const struct config_ddns *own =
 		l->config != NULL ? section_of(l->config, l->name) : NULL;
-	bool is_wanted = is_kept(l, d);
+	bool is_wanted = is_kept(l, own);
 
 	for (int i = 0; i < UPLINK_FAMILIES; i++) {
 		struct updater_want *w = NULL;
-		if (is_wanted && wants_family(d, i) && (w = malloc(sizeof(*w))) != NULL)
-			fill_want(l, d, i, w);
+		bool is_one = own != NULL && is_wanted && wants_family(own, i);
+		struct config_ddns d;
+
+		if (is_one) {
+			memcpy(&d, own, sizeof(d));
+			if (strcmp(l->via, l->name) != 0)
+				is_one = follow_want(l, i, &d);
+		}
+		if (is_one && (w = malloc(sizeof(*w))) != NULL)
+			fill_want(l, &d, i, w);
 		updater_want(&l->updater[i], w);
 		free(w);
 	}
@@ -345,20 +380,6 @@ uplink_configure(struct uplink *l, const struct config *c)
 }
 
 void
-uplink_follow(struct uplink *l, const char *via)
-{
-	if (strcmp(l->via, via) == 0)
-		return;
-	snprintf(l->via, sizeof(l->via), "%s", via);
-	log_info(0, "%s: its name follows %s", l->name, via);
-	if (l->config == NULL)
-		return;
-	uplink_configure(l, l->config);
-	for (int i = 0; i < UPLINK_FAMILIES; i++)
-		updater_event(&l->updater[i], UPDATER_KICK);
-}
-
-void
 uplink_role(struct uplink *l, bool is_active)
 {
 	l->is_active = is_active;
@@ -381,6 +402,25 @@ uplink_kick(struct uplink *l)
 	uplink_configure(l, l->config);
 	for (int i = 0; i < UPLINK_FAMILIES; i++)
 		updater_event(&l->updater[i], UPDATER_KICK);
+}
+
+void
+uplink_follow(struct uplink *l, const char *via)
+{
+	if (strcmp(l->via, via) == 0)
+		return;
+	snprintf(l->via, sizeof(l->via), "%s", via);
+	if (l->is_active && strcmp(via, l->name) != 0)
+		store_event(l->host.store, "ddns_follow",
+			    "%s is dead: its name gets the address of %s", l->name,
+			    via);
+	else if (l->is_active)
+		store_event(l->host.store, "ddns_follow",
+			    "%s lives: its name gets its own address", l->name);
+	if (l->is_active)
+		uplink_kick(l);
+	else
+		uplink_configure(l, l->config);
 }
 
 void

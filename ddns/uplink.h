@@ -9,6 +9,7 @@
  *     {"type":"A","address":"192.0.2.1","state":"published","text":"...",
  *      "updated":"2026-01-02T03:04:05Z","error":""}]}
  *
+ * and "follows":"wan2" while the name has that uplink's address, its own being dead.
  * state: "published" when each record that is kept is right and there is one;
  * "failed", "working", or "none" with a "reason".
  */

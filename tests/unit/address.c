@@ -139,11 +139,19 @@ names_follow(void)
 	alive[0] = alive[1] = false;
 	is_int(follow_step(&f, 0, alive, 2, ++t), 1, "none lives: nothing changes");
 	is_int(follow_step(&f, 0, alive, 2, t += FOLLOW_BACK_MS), 1, "nor later");
-	alive[0] = true;
+	alive[0] = alive[1] = true;
 	(void)follow_step(&f, 0, alive, 2, ++t);
 	is_int(follow_step(&f, 0, alive, 2, t += FOLLOW_BACK_MS), 0,
 	       "back for long: its own");
 
+	alive[0] = false;
+	(void)follow_step(&f, 0, alive, 2, ++t);
+	is_int(follow_step(&f, 0, alive, 2, t += FOLLOW_DEAD_MS), 1, "away again");
+	alive[0] = true;
+	(void)follow_step(&f, 0, alive, 2, ++t);
+	alive[1] = false;
+	is_int(follow_step(&f, 0, alive, 2, t += FOLLOW_DEAD_MS), 0,
+	       "the other is dead now: home without that wait");
 	f = (struct follow){ 0 };
 	alive[0] = alive[1] = false;
 	(void)follow_step(&f, 0, alive, 2, t);
