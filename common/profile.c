@@ -112,7 +112,7 @@ on_end(void *arg, const char *name)
 int
 profile_check(struct span file, struct profile_facts *facts)
 {
-	struct profile_facts unwanted;
+	struct profile_facts unwanted = { 0 };
 	struct check c = { .facts = facts != NULL ? facts : &unwanted };
 
 	*c.facts = (struct profile_facts){ 0 };

@@ -310,7 +310,8 @@ on_stun(void *arg, int rc, const struct ip_addr *mapped)
 		snprintf(a->why, sizeof(a->why), "gives no address");
 	else if (rc < 0)
 		snprintf(a->why, sizeof(a->why), "cannot be asked (%s)", err_text(rc));
-	else if (is_believable(a->job, mapped, a->why, sizeof(a->why)))
+	else if (mapped != NULL &&
+		 is_believable(a->job, mapped, a->why, sizeof(a->why)))
 		a->said = *mapped;
 	judge(a->job);
 }

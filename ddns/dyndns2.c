@@ -294,6 +294,12 @@ write_record(struct call **out, const struct provider_ask *ask)
 				 .user = j->record.account.user,
 				 .secret = ask->secret,
 				 .ca_file = j->record.account.ca_file };
+	const struct egress *e = ask->counts->egress;
+	if (e != NULL && e->ifname[0] != '\0') {
+		get.ifname = e->ifname;
+		get.local = e->local[e->local[0].family == 0];
+		get.family = get.local.family;
+	}
 	/* One request: what is asked here holds until it is on its way. */
 	if (ask->may_send != NULL && !ask->may_send(ask->arg))
 		rc = E_STALE;
