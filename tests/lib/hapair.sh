@@ -226,7 +226,7 @@ ha_conf() { # NODE [EXTRA]
 }
 ha_up() { # NODE: its pid inside the node is in $LAB/NODE.pid
 	rm -f $LAB/$1.pid
-	in_node $1 sh -c "echo \$\$ > $LAB/$1.pid; exec $TANDEM_BIN/hasync -d -f $LAB/$1.conf \
+	in_node $1 sh -c "echo \$\$ > $LAB/$1.pid; exec $HA_ENV $TANDEM_BIN/hasync -d -f $LAB/$1.conf \
 		-s $LAB/state.$1 -r /run/tandem >> $LAB/$1.hasync.log 2>&1" < /dev/null 3>&- &
 	within 5 test -s $LAB/$1.pid 3> /dev/null
 	within 5 in_node $1 test -S /run/tandem/hasync.sock 3> /dev/null

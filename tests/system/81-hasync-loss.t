@@ -3,7 +3,7 @@
 # 81-hasync-loss.t -- no acknowledged write is lost; damaged files and strangers' words
 # do no harm; an idle pair costs next to nothing
 . "$(dirname "$0")/../lib/hapair.sh"
-plan 25
+plan 32
 KILLS=${KILLS:-100}
 
 coro_up a; coro_up b; ha_up a; ha_up b
@@ -92,7 +92,33 @@ ha_down a; : > $LAB/a.hasync.log; ha_up a
 ha_conf b; head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > $LAB/other.key
 sed -i "s|$LAB/pair.key|$LAB/other.key|" $LAB/b.conf; stranger "another key" "does not verify"
 ha_down a; : > $LAB/a.hasync.log; ha_up a
-ok "refused batches are counted" test "$(info a 'd["refused"]')" -ge 0
+
+# One with access to corosync says again what it heard, also cut off, of another
+# version, changed, oversized.
+ha_conf b; ha_up b; within 10 eval 'synced a && synced b' 3> /dev/null
+h a put victim 1 > /dev/null; h a put victim 2 > /dev/null
+was=$(info a 'd["refused"]')
+(sleep 1; h a put victim 3; h b put victim 4; h a put victim 5) > /dev/null &
+like "a stranger in the group says them" "$(in_node a /usr/bin/python3 -S $HP_ROOT/tests/lib/cpgpeer 3)" '^[0-9]+$'
+n=$(($(info a 'd["refused"]') - was))
+ok "refused and counted ($n)" [ $n -ge 20 ]
+is "nothing of it was applied" "$(h a get victim)$(h b get victim)" 55
+ok "said once" [ $(grep -c peer_refused $LAB/a.hasync.log) = 1 ]
+ok "the pair goes on" within 10 eval '[[ $(h b put victim 6) =~ ^ok\ .*\ 2 ]] && synced a && synced b'
+
+# A clock that is off, with the rest of the node's time as it is.
+FAKE=/usr/lib/$(uname -m)-linux-gnu/faketime/libfaketime.so.1
+ha_down b
+if [ -e $FAKE ]; then
+	: > $LAB/a.hasync.log
+	HA_ENV="env LD_PRELOAD=$FAKE FAKETIME=+45s DONT_FAKE_MONOTONIC=1 FAKETIME_NO_CACHE=1" ha_up b
+	ok "clocks 45 s apart: one clear error" within 10 ha_log_has a 'clock_difference b is ahead by 4[0-9] s'
+	like "writes go on" "$(h b put clock 1)" '^ok 1 2'
+	sleep 2
+	is "said once" $(grep -c clock_difference $LAB/a.hasync.log) 1
+else
+	for i in 1 2 3; do hp_result 0 "clocks apart # SKIP no libfaketime"; done
+fi
 is "a mebibyte and one byte is refused" "$(h a put big @1048577 | cut_field 1)" invalid
 ok "half a frame and nonsense close the connection" eval '[ "$(h a junk ffffffff00)" = closed ]'
 is "and the store serves on" "$(h a get age)" 3
