@@ -19,16 +19,16 @@ coro_up a; coro_up b; ha_up a; ha_up b
 ok "the store is joined" within 8 synced a
 ok "a serves" v_up a; ok "b serves" v_up b
 sleep 2
-ok "one hash" within 3 one_hash
+ok "R166 one hash" within 3 one_hash
 echo secret123 | C a user add alice --password-stdin > /dev/null
-ok "a user of a is on b" within 2 eval 'C b user list | grep -q alice'
+ok "R166 a user of a is on b" within 2 eval 'C b user list | grep -q alice'
 echo secret123 | C b user add bob --password-stdin > /dev/null
 ok "and one of b on a" within 2 eval 'C a user list | grep -q bob'
 C b user disable alice > /dev/null
 ok "a change too" within 2 eval 'C a user list | grep -q "alice *disabled"'
 sed 's/443/444/' $LAB/v.a/c > $LAB/c2
 like "applied on a, in force on both" "$(C a config apply $LAB/c2 2>&1)" 'in force.*on 2 nodes'
-ok "b writes it to its file" within 2 eval '[ "$(port b)" = 444 ]'
+ok "R166 b writes it to its file" within 2 eval '[ "$(port b)" = 444 ]'
 ok "R166 one hash" within 2 one_hash
 cat > $LAB/gen.sh <<'E'
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout $1/k.pem -out $1/c.pem -subj /CN=x -days 30

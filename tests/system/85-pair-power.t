@@ -20,19 +20,19 @@ event() { # NAME NEW-ACTIVE CMD...
 	ok "traffic flows again" within 20 flows $C
 	sleep 0.3
 	note "longest outage $(out_max $t0) ms"
-	ok "no login, the same addresses" clients_same $C
+	ok "R162 R171 no login, the same addresses" clients_same $C
 }
 event "a loses its power" b power_off a
 ok "b says that a is not seen" within 5 eval '[ "$(info b peer)" = null ]'
 ok "a boots" eval 'node_boot a && services_up a && within 20 settled'
-ok "nothing moves back" stays b 1
-ok "the clients did not notice" clients_same $C
+ok "R172 nothing moves back" stays b 1
+ok "R172 the clients did not notice" clients_same $C
 
 event "b loses the carrier of wan1" a carrier b wan1 down
 ok "b's spare uplink is known to be dead" within 5 eval \
 	'[ "$(info b "self.links[0].carrier")" = false ]'
 carrier b wan1 up
-ok "wan1 is back: nothing moves" stays a 2
+ok "R172 wan1 is back: nothing moves" stays a 2
 ok "traffic flows" flows $C
 
 power_off b
@@ -42,10 +42,9 @@ same_users() { [ "$(ctl_on a -j user list | jq -c '[.users[].name]')" = "$(ctl_o
 ok "and has the users again" within 5 same_users
 ok "and the token keys: a planned move" eval 'within 10 settled && ctl_on b node activate'
 ok "traffic flows on b" within 20 flows $C
-ok "no login, the same addresses" clients_same $C
+ok "R162 R171 no login, the same addresses" clients_same $C
 
-# R165: without the addresses a node serves nobody who does not ask for it by name.
-fails "the spare does not hold the address" holds a
+fails "R165 the spare does not hold the address" holds a
 carrier a wan1 down; carrier b wan1 down
 ok "wan1 dead for both: nothing moves" stays b 1
 client_net 9

@@ -13,7 +13,7 @@ sleep 1
 clients_remember $C
 well() { # NAME
 	ok "$1: one node has everything" within 20 settled
-	ok "$1: traffic, no login, the same addresses" eval 'within 20 flows $C && clients_same $C'
+	ok "$1: R162 R171 traffic, no login, the same addresses" eval 'within 20 flows $C && clients_same $C'
 }
 for s in corosync hasync keepalived; do
 	n=$(active); t0=$EPOCHREALTIME

@@ -38,5 +38,5 @@ for s in $SEGS; do seg_heal a $s; done
 ok "healed: one holder" within 20 settled
 is "the one the clients went to" "$(active)" b
 ok "nothing moves back" stays b 2
-ok "traffic, no login, the same addresses" eval 'within 10 flows $C && clients_same $C'
+ok "R162 R171 traffic, no login, the same addresses" eval 'within 10 flows $C && clients_same $C'
 ok "both know both sessions" within 5 eval '[ "$(info a "counts | [.[].connected] | add")" = 2 ]'
