@@ -133,7 +133,7 @@ pair_bare() { # NODE
 	done
 	return 0
 }
-node_alive() { [ -d /proc/$(cat "$LAB/$1.init")/root/run ]; }
+node_alive() { [ -e "$LAB/$1.init" ] && [ -d /proc/$(cat "$LAB/$1.init")/root/run ]; }
 in_node() { local n=$1; shift; nsenter -t $(cat "$LAB/$n.init") -m -p -n -u -i "$@"; }
 ctl_on() { local n=$1; shift; in_node $n timeout 12 "$TANDEM_BIN/vpnctl" "$@"; }
 other() { [ $1 = a ] && echo b || echo a; }
