@@ -222,8 +222,10 @@ hear(struct pair *p, struct member *m, const struct wire_head *h)
 		m->name[h->node.n] = '\0';
 		p->had_peer = true;
 		struct heard *k = heard_of(p, h->incarnation);
-		if (k == NULL)
+		if (k == NULL) {
 			k = &p->heard[p->next_heard++ % HEARD_MAX];
+			pair_forget_own(p, m->name);
+		}
 		*k = (struct heard){ h->incarnation, h->seq };
 	}
 	m->incarnation = h->incarnation;

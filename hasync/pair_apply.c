@@ -207,10 +207,28 @@ own_bytes(struct pair *p, struct span name, struct span bytes, const char *write
 	if (rc < 0 || (rc = store_set_bytes(p->store, o, bytes)) < 0)
 		return rc;
 	o->generation++;
+	o->flags = 0;
 	o->wall_ms = p->h->wall_ms(p->arg);
 	snprintf(o->writer, sizeof(o->writer), "%s", writer);
 	changed(p, o, (struct span){ 0 });
 	return pair_index(p, o);
+}
+
+void
+pair_forget_own(struct pair *p, const char *node)
+{
+	struct object *o;
+
+	for (size_t k = 0; (o = store_at(p->store, k)) != NULL; k++) {
+		struct span name = span_str(o->name);
+		if (o->class != CLUSTER_OWN || o->generation == 0 ||
+		    o->flags & CLUSTERFILE_REMOVED || is_state_name(name) ||
+		    !is_owned_by(name, node))
+			continue;
+		o->flags |= CLUSTERFILE_REMOVED;
+		o->generation++;
+		changed(p, o, (struct span){ 0 });
+	}
 }
 
 void

@@ -135,6 +135,9 @@ enum cluster_status pair_apply_entries(struct pair *p, const struct wire_item *i
 				       struct object **out);
 void pair_deliver_put(struct pair *p, struct member *m, const struct wire_item *i);
 void pair_deliver_object(struct pair *p, const struct wire_item *i);
+/* What it said of itself in its life before is not true any more; whom its clients
+ * were is, until it says so. */
+void pair_forget_own(struct pair *p, const char *node);
 void pair_deliver_own(struct pair *p, struct member *m, const struct wire_item *i);
 
 /* ---- pair_sync.c ---- */

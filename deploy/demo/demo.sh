@@ -53,6 +53,9 @@ trap demo_end EXIT
 
 ALL=$(seq -f 'c%g' $CLIENTS)
 all_dtls() { local n; for n in $ALL; do has_dtls $n || return 1; done; }
+paths_up() { ctl_on a nodes | grep -q '^paths.* up, .* up$'; }
+one_config() { [ -n "$(info a counts.b.hash)" ] && [ "$(info a counts.a.hash)" = "$(info a counts.b.hash)" ]; }
+total() { ctl_on $1 nodes | sed -n 's/^sessions of both: //p'; }
 # What an event meant for each client; fails when one of them noticed more than a pause.
 table() { # T0
 	local n typed now out
@@ -91,6 +94,7 @@ check "both are configured: node.conf, hasync, keepalived, corosync, keys" pair_
 check "corosync, hasync, keepalived and vpnd run on both" eval 'services_up a && services_up b'
 check "vpnd serves on both" eval 'within 20 serves a && within 20 serves b'
 check "one is active, the other ready" within 20 settled
+check "they hear each other on both paths and have one configuration" within 10 eval 'paths_up && one_config'
 ctl_on a nodes | shown
 
 step "Ten users, ten openconnect clients"
@@ -117,6 +121,7 @@ check "it boots" eval 'node_boot a && services_up a'
 check "it is ready again; nothing moves back" within 25 settled
 check "b is still the active one" is_active b
 check "the clients did not notice" flows $ALL
+check "both nodes count $CLIENTS sessions" within 5 eval '[ "$(total a) $(total b)" = "$CLIENTS $CLIENTS" ]'
 ctl_on b nodes | shown
 flow_stop
 

@@ -3,7 +3,7 @@
 # 85-pair-power.t -- a node loses its power, an uplink its carrier, both nodes the same
 # uplink; a node comes back with its disk or with an empty one (R162-R165, R172)
 . "$(dirname "$0")/../lib/pair.sh"
-plan 25
+plan 26
 
 C="c1 c2 c3"
 ok "the site is up, three clients connect" eval 'pair_up && clients_up 3'
@@ -25,6 +25,8 @@ event() { # NAME NEW-ACTIVE CMD...
 event "a loses its power" b power_off a
 ok "b says that a is not seen" within 5 eval '[ "$(info b peer)" = null ]'
 ok "a boots" eval 'node_boot a && services_up a && within 20 settled'
+total() { ctl_on $1 nodes | sed -n 's/^sessions of both: //p'; }
+ok "R168 nobody is counted twice" within 2 eval '[ "$(total a) $(total b)" = "3 3" ]'
 ok "R172 nothing moves back" stays b 1
 ok "R172 the clients did not notice" clients_same $C
 

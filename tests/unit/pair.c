@@ -395,6 +395,42 @@ own_sets_are_told_whole_after_a_join(void)
 	sim_free(s);
 }
 
+/* What a node counted in its life before is no count of now. */
+static void
+a_node_begins_anew_without_its_old_counts(void)
+{
+	struct sim *s = sim_new(5);
+	struct pair_config c = { .is_primary = true, .is_clustered = true };
+	struct object *o;
+
+	pair_own_put(s->node[0].pair, SPAN("counts/a"), SPAN("10"));
+	settle(s);
+	o = store_find(s->node[1].store, SPAN("counts/a"));
+	ok(o != NULL && !(o->flags & CLUSTERFILE_REMOVED), "the other node has them");
+	cut(s);
+	settle(s);
+	ok(!(o->flags & CLUSTERFILE_REMOVED), "while it is away, too");
+	heal(s);
+	settle(s);
+	ok(!(o->flags & CLUSTERFILE_REMOVED), "and when it was only cut off");
+	cut(s);
+	pair_free(s->node[0].pair);
+	snprintf(c.node, sizeof(c.node), "a");
+	snprintf(c.peer, sizeof(c.peer), "b");
+	if (pair_new(&s->node[0].pair, &c, s->node[0].store, &handlers, &s->node[0]) <
+	    0)
+		abort();
+	store_find(s->node[0].store, SPAN("counts/a"))->generation = 0; /* no disk */
+	tell_members(s, 0, false, false);
+	heal(s);
+	pass(s, 100);
+	ok(o->flags & CLUSTERFILE_REMOVED, "not when it was started again");
+	pair_own_put(s->node[0].pair, SPAN("counts/a"), SPAN("0"));
+	settle(s);
+	ok(!(o->flags & CLUSTERFILE_REMOVED) && o->n == 1, "until it has counted");
+	sim_free(s);
+}
+
 /* Writers on both sides, cuts and heals at any moment: in the end both have the same,
  * every request got one answer, and nothing both had acknowledged went back. */
 static void
@@ -472,6 +508,7 @@ main(void)
 	a_batch_heard_twice_is_refused();
 	clocks_that_differ_are_told_once();
 	own_sets_are_told_whole_after_a_join();
+	a_node_begins_anew_without_its_old_counts();
 	for (uint32_t seed = 1; seed <= 20; seed++)
 		both_are_equal_in_the_end(seed);
 	return done_testing();
