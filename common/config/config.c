@@ -404,6 +404,26 @@ check_dynamic(struct load *l)
 }
 
 static void
+check_certificates(struct load *l)
+{
+	static const char *const names[] = { "client_crl", "client_ocsp" };
+	const struct config *c = l->c;
+	const bool is_set[] = { c->client_crl[0] != '\0',
+				c->client_ocsp != CLIENT_OCSP_OFF };
+	char path[64];
+
+	for (unsigned i = 0; c->client_certificate == CLIENT_CERT_OFF && i < 2; i++) {
+		snprintf(path, sizeof(path), "authentication.%s", names[i]);
+		if (is_set[i])
+			report_warning(
+				l->report, l->name,
+				line_of(l, SECTION_AUTH, names[i], 0), path,
+				"has no effect while authentication.client_certificate "
+				"is off");
+	}
+}
+
+static void
 check_groups(struct load *l)
 {
 	for (unsigned i = 0; i < l->c->n_group; i++) {
@@ -628,6 +648,7 @@ config_load(struct config **out, const char *name, const char *text,
 		check_certificate(&main_);
 		check_routing(&main_);
 		check_dynamic(&main_);
+		check_certificates(&main_);
 		check_groups(&main_);
 		check_ddns(&main_);
 	}

@@ -62,6 +62,16 @@ enum ddns_provider { DDNS_NONE, DDNS_RFC2136, DDNS_DYNDNS2 };
 enum ddns_algorithm { DDNS_SHA256, DDNS_SHA512 };
 enum ddns_family { DDNS_BOTH, DDNS_IPV4, DDNS_IPV6 };
 enum ddns_foreign { DDNS_CORRECT, DDNS_REPORT };
+/* Only: the certificate takes the place of name and password. */
+enum client_cert {
+	CLIENT_CERT_OFF,
+	CLIENT_CERT_OPTIONAL,
+	CLIENT_CERT_REQUIRED,
+	CLIENT_CERT_ONLY
+};
+/* A responder that does not answer: passes (soft), refuses (hard). */
+enum client_ocsp { CLIENT_OCSP_OFF, CLIENT_OCSP_SOFT, CLIENT_OCSP_HARD };
+enum cert_user { CERT_USER_CN, CERT_USER_MAIL, CERT_USER_UPN };
 
 /* One uplink (node.conf). ifname "" = the interface of the default route,
  * found by the parent at start. */
@@ -184,6 +194,10 @@ struct config {
 	/* authentication */
 	unsigned login_timeout_s; /* one TLS connection's whole login */
 	unsigned max_attempts;    /* wrong passwords per login */
+	enum client_cert client_certificate;
+	char client_crl[256]; /* file, PEM or DER; "" none */
+	enum client_ocsp client_ocsp;
+	enum cert_user certificate_user; /* where the user's name is in it */
 
 	/* dynamic DNS */
 	struct config_ddns ddns[CONFIG_DDNS];

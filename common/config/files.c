@@ -95,6 +95,9 @@ config_check_files(const struct config *c, struct config_report *report)
 		report_warning(
 			report, c->key_file, 0, "server.key",
 			"others than the owner may open the private key: chmod 600");
+	if (c->client_crl[0])
+		(void)is_readable(c->client_crl, "authentication.client_crl", &mode,
+				  report);
 	if (c->profile_file[0] &&
 	    is_readable(c->profile_file, "client_connection.profile", &mode, report))
 		check_profile(c, report);

@@ -1137,6 +1137,14 @@ const struct option config_options[] = {
   IN(login_timeout_s), "Time for a whole login." },
 { SECTION_AUTH, "max_attempts", &type_uint, 1, 20, "attempts", "3", NULL, EFFECT_NEW, false,
   IN(max_attempts), "Wrong passwords before a login is ended." },
+{ SECTION_AUTH, "client_certificate", &type_word, 0, 0, "", "off", "off|optional|required|only", EFFECT_NEW, false,
+  IN(client_certificate), "Certificate of the client, checked before the login form: not asked for, checked if there is one, needed, or (beta) all that is needed." },
+{ SECTION_AUTH, "client_crl", &type_path, 0, 0, "", NULL, NULL, EFFECT_NEW, false,
+  IN(client_crl), "Revocation lists (CRL) for client certificates, PEM or DER; empty: none is looked at." },
+{ SECTION_AUTH, "client_ocsp", &type_word, 0, 0, "", "off", "off|soft|hard", EFFECT_NEW, false,
+  IN(client_ocsp), "Ask the OCSP responder that a client certificate names; soft: a responder that does not answer lets pass, hard: it does not." },
+{ SECTION_AUTH, "certificate_user", &type_word, 0, 0, "", "cn", "cn|mail|upn", EFFECT_NEW, false,
+  IN(certificate_user), "Where a client certificate has the user's name: common name, mail address or user principal name." },
 
 { SECTION_GROUP, "label", &type_string, 0, 0, "", NULL, NULL, EFFECT_NEW, false,
   AT(struct config_group, label), "What the user sees; empty: the group's name." },
@@ -1214,6 +1222,9 @@ _Static_assert(sizeof(enum tls_max) == sizeof(unsigned) &&
 		       sizeof(enum ddns_algorithm) == sizeof(unsigned) &&
 		       sizeof(enum ddns_family) == sizeof(unsigned) &&
 		       sizeof(enum ddns_foreign) == sizeof(unsigned) &&
+		       sizeof(enum client_cert) == sizeof(unsigned) &&
+		       sizeof(enum client_ocsp) == sizeof(unsigned) &&
+		       sizeof(enum cert_user) == sizeof(unsigned) &&
 		       sizeof(enum node_mode) == sizeof(unsigned),
 	       "an enum is not the size of unsigned");
 _Static_assert(sizeof(enum cert_method) == sizeof(unsigned) &&

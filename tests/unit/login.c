@@ -52,12 +52,15 @@ a_state_opens_for_ten_minutes_and_unbent(void)
 
 	memset(s.user, 'u', IPC_USER_MAX);
 	memset(s.group, 'g', IPC_NAME_MAX);
+	memset(s.cert_user, 'c', IPC_USER_MAX);
+	s.has_cert = true;
 	is_int(login_seal(key, &s, text), 0, "sealed with the longest names");
 	ok(strlen(text) <= 1024, "%zu characters fit the message", strlen(text));
 	is_int(login_open(key, span_str(text), 6000, &back), 0, "opens");
 	ok(back.attempt == s.attempt && back.tries == 2 && back.at == LOGIN_AT_CODE &&
 		   back.wall_changed_s == 99 && strcmp(back.user, s.user) == 0 &&
-		   strcmp(back.group, s.group) == 0,
+		   strcmp(back.group, s.group) == 0 && back.has_cert &&
+		   strcmp(back.cert_user, s.cert_user) == 0,
 	   "to what was sealed");
 	is_int(login_open(key, span_str(text), 5000 + 600000, &back), 0,
 	       "for ten minutes");

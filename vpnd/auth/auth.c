@@ -44,10 +44,35 @@ enum {
 	RETRIES_MAX = 5,  /* of one, when others change users too */
 };
 
-enum method { METHOD_LOCAL = 1, METHOD_LOCAL_TOTP = 2 };
+/* The last is a bit: a certificate, alone or with one of the others. */
+enum method { METHOD_LOCAL = 1, METHOD_LOCAL_TOTP = 2, METHOD_CERT = 4 };
 
 static const char users_file[] = "users";
 static const char failed_text[] = "Login failed.";
+
+/* What is wrong with a certificate: a word for events, a sentence for its owner,
+ * which begins as clients know it from other servers. */
+#define CERT_FAILURE "Certificate Validation Failure: "
+static const struct {
+	const char *reason, *text;
+} cert_bad[CERT_VERDICTS] = {
+	[CERT_NONE] = { "cert_missing", CERT_FAILURE "no certificate was presented." },
+	[CERT_UNTRUSTED] = { "cert_untrusted",
+			     CERT_FAILURE "the certificate is not accepted here." },
+	[CERT_EXPIRED] = { "cert_expired",
+			   CERT_FAILURE "the certificate has expired." },
+	[CERT_NOT_YET_VALID] = { "cert_not_yet_valid",
+				 CERT_FAILURE "the certificate is not valid yet." },
+	[CERT_REVOKED] = { "cert_revoked", CERT_FAILURE "the certificate is revoked." },
+	[CERT_PURPOSE] = { "cert_purpose",
+			   CERT_FAILURE "the certificate is not made for clients." },
+	[CERT_NO_NAME] = { "cert_no_name",
+			   CERT_FAILURE "the certificate names no user." },
+	[CERT_CRL] = { "cert_crl", CERT_FAILURE "it cannot be found out whether the "
+						"certificate is revoked." },
+	[CERT_OCSP] = { "cert_ocsp", CERT_FAILURE "it cannot be found out whether the "
+						  "certificate is revoked." },
+};
 
 struct auth {
 	const struct child *child;
@@ -106,6 +131,12 @@ wall_now(void)
 	return t > 0 ? (uint64_t)t : 0;
 }
 
+static bool
+is_only_certificate(const struct auth *a)
+{
+	return a->config->client_certificate == CLIENT_CERT_ONLY;
+}
+
 static void
 job_free(struct job *j)
 {
@@ -130,6 +161,9 @@ send_event(struct auth *a, enum event_what what, const struct job *j,
 	snprintf(e.user, sizeof(e.user), "%s",
 		 *user == '\0' || users_name_is_good(user) ? user : "(not a name)");
 	snprintf(e.reason, sizeof(e.reason), "%s", reason);
+	if (j->state.has_cert)
+		snprintf(e.text, sizeof(e.text), "certificate of %.200s",
+			 j->state.cert_user);
 	/* Success is what login_proven says. */
 	if (what != EV_AUTH_SUCCESS)
 		peer_send(&a->session, IPC_event, &e);
@@ -152,8 +186,9 @@ send_ask(struct job *j, enum login_next next, const char *error)
 	} else if (next == LOGIN_FORM) {
 		snprintf(m.message, sizeof(m.message),
 			 "Please enter your username and password.");
+		memcpy(m.user, j->state.cert_user, sizeof(m.user));
 	}
-	if (next != LOGIN_REFUSED) {
+	if (next == LOGIN_FORM || next == LOGIN_CHALLENGE) {
 		char text[LOGIN_TEXT];
 		int rc = login_seal(a->seal_key, &j->state, text);
 		if (rc < 0)
@@ -163,15 +198,23 @@ send_ask(struct job *j, enum login_next next, const char *error)
 	peer_send(&a->worker[j->worker], IPC_login_ask, &m);
 }
 
+static unsigned
+method_of(const struct job *j)
+{
+	unsigned cert = j->state.has_cert ? METHOD_CERT : 0;
+
+	if (j->state.at == LOGIN_AT_CODE)
+		return METHOD_LOCAL_TOTP | cert;
+	return is_only_certificate(j->a) ? cert : METHOD_LOCAL | cert;
+}
+
 static void
 send_proven(struct job *j)
 {
 	struct ipc_login_proven m = { .worker = (uint8_t)j->worker,
 				      .id = j->step.id,
 				      .attempt = j->state.attempt,
-				      .method = j->state.at == LOGIN_AT_CODE
-							? METHOD_LOCAL_TOTP
-							: METHOD_LOCAL,
+				      .method = (uint8_t)method_of(j),
 				      .source = j->step.source,
 				      .platform = j->step.platform };
 
@@ -179,6 +222,7 @@ send_proven(struct job *j)
 	memcpy(m.group, j->state.group, sizeof(m.group));
 	memcpy(m.agent, j->step.agent, sizeof(m.agent));
 	memcpy(m.device, j->step.device, sizeof(m.device));
+	memcpy(m.cert_user, j->state.cert_user, sizeof(m.cert_user));
 	peer_send(&j->a->session, IPC_login_proven, &m);
 }
 
@@ -204,13 +248,12 @@ settle_group(struct job *j)
 }
 
 static void
-begin(struct job *j)
+new_state(struct job *j)
 {
 	j->state = (struct login_state){ .created_ms = uv_now(&j->a->loop) };
 	if (RAND_bytes((uint8_t *)&j->state.attempt, sizeof(j->state.attempt)) != 1)
 		log_fatal("auth: no random numbers");
 	settle_group(j);
-	send_ask(j, LOGIN_FORM, "");
 }
 
 static void
@@ -293,6 +336,99 @@ note_right(struct job *j)
 	backoff_passed(j->a->backoff, j->state.user, uv_now(&j->a->loop));
 }
 
+/* The password was right, or the certificate stands for it. */
+static void
+first_factor(struct job *j, const struct user *u)
+{
+	memcpy(j->state.user, u->name, sizeof(j->state.user));
+	if (users_has_totp(u)) {
+		j->state.at = LOGIN_AT_CODE;
+		j->state.tries = 0;
+		j->state.wall_changed_s = u->wall_changed_s;
+		j->verdict = MORE;
+	} else {
+		note_right(j);
+	}
+}
+
+/* -- certificates -- */
+
+static void
+refuse_certificate(struct job *j, enum cert_verdict v)
+{
+	/* A stranger must not fill the event ring. */
+	static struct log_limit limit;
+	struct ipc_event e = { .what = EV_AUTH_FAILURE,
+			       .attempt = j->state.attempt,
+			       .source = j->step.source };
+
+	send_ask(j, LOGIN_REFUSED, cert_bad[v].text);
+	if (!log_allowed(&limit))
+		return;
+	snprintf(e.user, sizeof(e.user), "%s", j->step.cert_user);
+	snprintf(e.reason, sizeof(e.reason), "%s", cert_bad[v].reason);
+	snprintf(e.text, sizeof(e.text), "%s", j->step.cert_text);
+	peer_send(&j->a->session, IPC_event, &e);
+	log_info(0, "auth_failure attempt=%016llx user=%s reason=%s certificate=\"%s\"",
+		 (unsigned long long)e.attempt, *e.user ? e.user : "-", e.reason,
+		 e.text);
+}
+
+/* May this step go on? If not, it is answered. A good certificate counts for the whole
+ * login: later steps may come over connections without one. A bad one never passes,
+ * not even where none is needed: its owner means it to be looked at. */
+static bool
+certificate_passes(struct job *j)
+{
+	enum client_cert how = j->a->config->client_certificate;
+	enum cert_verdict v = j->step.cert;
+
+	if (how == CLIENT_CERT_OFF)
+		return true;
+	if (v == CERT_NONE && (j->state.has_cert || how == CLIENT_CERT_OPTIONAL))
+		return true;
+	if (v == CERT_GOOD) {
+		j->state.has_cert = true;
+		memcpy(j->state.cert_user, j->step.cert_user,
+		       sizeof(j->state.cert_user));
+		return true;
+	}
+	if (v == CERT_NONE && !j->step.has_no_cert)
+		send_ask(j, LOGIN_CERT, "");
+	else
+		refuse_certificate(j, v);
+	return false;
+}
+
+/* The user must be one of ours, and authorised, as with a password. The second factor
+ * of a user who has one is asked for all the same. */
+static void
+certificate_login(struct job *j)
+{
+	const struct user *u = users_find(&j->a->users, j->state.cert_user);
+
+	if (u == NULL || !u->is_authorised) {
+		send_event(j->a, EV_AUTH_FAILURE, j,
+			   u == NULL ? "unknown_user" : "not_authorised", 0);
+		send_ask(j, LOGIN_REFUSED, failed_text);
+		return;
+	}
+	first_factor(j, u);
+	answer(j);
+}
+
+/* The first form, or the way without one. */
+static void
+begin(struct job *j)
+{
+	if (is_only_certificate(j->a) && j->state.has_cert)
+		certificate_login(j);
+	else
+		send_ask(j, LOGIN_FORM, "");
+}
+
+/* -- passwords and codes -- */
+
 static void
 hash_work(uv_work_t *w)
 {
@@ -319,17 +455,8 @@ on_hashed(uv_work_t *w, int status)
 		note_wrong(j, "wrong_password", false);
 	else if (!u->is_authorised)
 		note_wrong(j, "not_authorised", false);
-	else {
-		memcpy(j->state.user, u->name, sizeof(j->state.user));
-		if (users_has_totp(u)) {
-			j->state.at = LOGIN_AT_CODE;
-			j->state.tries = 0;
-			j->state.wall_changed_s = u->wall_changed_s;
-			j->verdict = MORE;
-		} else {
-			note_right(j);
-		}
-	}
+	else
+		first_factor(j, u);
 	answer_in_time(j);
 }
 
@@ -448,7 +575,9 @@ check_code(struct job *j)
 	if (u == NULL || u->wall_changed_s != j->state.wall_changed_s ||
 	    !u->is_authorised || !users_has_totp(u)) {
 		/* Changed since the password was right: that proof is void. */
-		begin(j);
+		new_state(j);
+		if (certificate_passes(j))
+			begin(j);
 		job_free(j);
 		return;
 	}
@@ -483,6 +612,29 @@ is_held_back(struct job *j, const char *user, bool is_code)
 	return true;
 }
 
+/* With another certificate than before, or with a password where none counts (any
+ * more), a login begins anew. */
+static bool
+is_another_login(const struct job *j)
+{
+	if (is_only_certificate(j->a) && j->state.at == LOGIN_AT_PASSWORD)
+		return true;
+	return j->step.cert == CERT_GOOD && j->state.has_cert &&
+	       strcmp(j->state.cert_user, j->step.cert_user) != 0;
+}
+
+/* What a worker says of a certificate must be something it can say. */
+static void
+check_cert_fields(struct ipc_login_step *s)
+{
+	if (s->cert >= CERT_VERDICTS)
+		s->cert = CERT_UNTRUSTED;
+	if (s->cert_user[0] != '\0' && !users_name_is_good(s->cert_user))
+		s->cert_user[0] = '\0';
+	if (s->cert == CERT_GOOD && s->cert_user[0] == '\0')
+		s->cert = CERT_NO_NAME;
+}
+
 static void
 take_step(struct job *j)
 {
@@ -499,6 +651,14 @@ take_step(struct job *j)
 			 : login_open(a->seal_key, text, uv_now(&a->loop), &j->state);
 	if (rc == E_STALE)
 		send_event(a, EV_AUTH_FAILURE, j, "expired", 0);
+	if (rc == 0 && is_another_login(j))
+		rc = E_STALE;
+	if (rc < 0)
+		new_state(j);
+	if (!certificate_passes(j)) {
+		job_free(j);
+		return;
+	}
 	if (rc < 0) {
 		begin(j);
 		job_free(j);
@@ -524,6 +684,7 @@ on_login_step(void *arg, struct peer *from, const union ipc_body *m, const int *
 		j->a = a;
 		j->worker = from->index;
 		j->step = m->login_step;
+		check_cert_fields(&j->step);
 	}
 	/* The message is the peer's scratch; the password must not stay there. */
 	OPENSSL_cleanse((void *)(uintptr_t)m->login_step.secret,

@@ -5,7 +5,7 @@
 #include "common/rd.h"
 #include "common/wr.h"
 
-enum { STATE_MAX = 512 };
+enum { STATE_MAX = 768 };
 static const struct span head = SPAN("L1");
 
 static void
@@ -39,6 +39,8 @@ login_seal(const uint8_t key[SEAL_KEY], const struct login_state *s, char *text)
 	wr_u64(&w, s->wall_changed_s);
 	put_text(&w, s->user);
 	put_text(&w, s->group);
+	wr_u8(&w, s->has_cert);
+	put_text(&w, s->cert_user);
 	if (wr_full(&w))
 		return E_LIMIT;
 	return seal_close(key, head, wr_span(&w), text, LOGIN_TEXT);
@@ -64,6 +66,8 @@ login_open(const uint8_t key[SEAL_KEY], struct span text, uint64_t now_ms,
 	s->wall_changed_s = rd_u64(&r);
 	get_text(&r, s->user, sizeof(s->user));
 	get_text(&r, s->group, sizeof(s->group));
+	s->has_cert = rd_u8(&r) != 0;
+	get_text(&r, s->cert_user, sizeof(s->cert_user));
 	if (rd_short(&r) || rd_left(&r) != 0)
 		return E_AUTH;
 	return now_ms - s->created_ms > LOGIN_LIFE_MS ? E_STALE : 0;

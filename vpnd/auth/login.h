@@ -26,6 +26,8 @@ struct login_state {
 	uint64_t wall_changed_s;     /* of the user whose password was right */
 	char user[IPC_USER_MAX + 1]; /* "" before the password was right */
 	char group[IPC_NAME_MAX + 1];
+	bool has_cert; /* a good certificate came with a step before */
+	char cert_user[IPC_USER_MAX + 1];
 };
 
 /* text has LOGIN_TEXT bytes. */

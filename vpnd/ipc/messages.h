@@ -41,6 +41,7 @@ enum {
 	IPC_PEM_MAX = 65536,
 	IPC_CHALLENGE_PEM = 8192,
 	IPC_CHALLENGES = 8, /* names that are being proven at once */
+	IPC_X509_MAX = 16384, /* DER of one certificate */
 	IPC_SID = 16,
 	IPC_DTLS_ID = 32,
 	IPC_DTLS_MATERIAL = 81, /* 2 keys of 32, their salts, a nonce, key length */
@@ -52,6 +53,22 @@ enum login_next {
 	LOGIN_FORM,      /* the first form: user name and password */
 	LOGIN_CHALLENGE, /* one more question, in `message` */
 	LOGIN_REFUSED,   /* for good; the text is in `error` */
+	LOGIN_CERT,      /* come again with a certificate */
+};
+
+/* Verdict on a client's certificate. */
+enum cert_verdict {
+	CERT_NONE, /* none was presented */
+	CERT_GOOD,
+	CERT_UNTRUSTED, /* no chain to the client CA */
+	CERT_EXPIRED,
+	CERT_NOT_YET_VALID,
+	CERT_REVOKED,
+	CERT_PURPOSE, /* not made for clients */
+	CERT_NO_NAME, /* no user's name where certificate_user says */
+	CERT_CRL,     /* a revocation list is missing or too old */
+	CERT_OCSP,    /* the responder does not vouch for it */
+	CERT_VERDICTS
 };
 
 enum dtls_mode { DTLS_NONE, DTLS_RESUME, DTLS_PSK };
@@ -161,6 +178,9 @@ enum event_what {
 	X(token_issued,    IPC_SESSION, IPC_WORKER,  0)                            \
 	X(token_check,     IPC_WORKER,  IPC_SESSION, 0)                            \
 	X(token_checked,   IPC_SESSION, IPC_WORKER,  0)                            \
+	X(client_ca,       IPC_PARENT,  IPC_WORKER,  2) /* CAs PEM, CRLs; memfds */\
+	X(ocsp_ask,        IPC_WORKER,  IPC_AUTH,    0)                            \
+	X(ocsp_told,       IPC_AUTH,    IPC_WORKER,  0)                            \
 	X(user_put,        IPC_SESSION, IPC_AUTH,    0)                            \
 	X(user_done,       IPC_AUTH,    IPC_SESSION, 0)                            \
 	X(user_get,        IPC_SESSION, IPC_AUTH,    0)                            \
@@ -240,19 +260,31 @@ enum event_what {
 
 /* The pair key: it opens and seals the second factors of local users. */
 #define IPC_FIELDS_pair_key(F)       F(u32, generation, 0)
-/* is_first: an `init`, or a legacy GET: no fields yet. state: what login_ask
+/* cert: enum cert_verdict on what this connection presented; has_no_cert: the client
+ * says that it has none to present; cert_text: which one it was, for events.
+ * is_first: an `init`, or a legacy GET: no fields yet. state: what login_ask
  * gave, back from the client (opaque auth-state or webvpncontext cookie). */
 #define IPC_FIELDS_login_step(F)     F(u32, id, 0) F(u8, is_first, 0) F(addr, source, 0) F(str, group, IPC_NAME_MAX) \
 	                             F(str, user, IPC_USER_MAX) F(str, secret, 255) F(var, state, 1024)              \
-	                             F(str, agent, IPC_AGENT_MAX) F(u8, platform, 0) F(str, device, IPC_NAME_MAX)
+	                             F(str, agent, IPC_AGENT_MAX) F(u8, platform, 0) F(str, device, IPC_NAME_MAX)    \
+	                             F(u8, cert, 0) F(u8, has_no_cert, 0) F(str, cert_user, IPC_USER_MAX) F(str, cert_text, 255)
 /* what: enum login_next. error: shown above the form, "" if none. state: text
- * [A-Za-z0-9_-]. group: the one settled on. is_echo: the answer may be shown. */
+ * [A-Za-z0-9_-]. group: the one settled on. is_echo: the answer may be shown.
+ * user: what the form's name field holds already. */
 #define IPC_FIELDS_login_ask(F)      F(u32, id, 0) F(u8, what, 0) F(str, message, 255) F(str, error, 255) \
-	                             F(str, group, IPC_NAME_MAX) F(str, label, IPC_NAME_MAX) F(u8, is_echo, 0) F(str, state, 1024)
+	                             F(str, group, IPC_NAME_MAX) F(str, label, IPC_NAME_MAX) F(u8, is_echo, 0) F(str, state, 1024) F(str, user, IPC_USER_MAX)
 /* worker, id: whose login_step this answers; session answers that worker. */
 #define IPC_FIELDS_login_proven(F)   F(u8, worker, 0) F(u32, id, 0) F(u64, attempt, 0) F(str, user, IPC_USER_MAX) \
 	                             F(str, group, IPC_NAME_MAX) F(str, policy, IPC_NAME_MAX) F(u8, method, 0)    \
-	                             F(addr, source, 0) F(str, agent, IPC_AGENT_MAX) F(u8, platform, 0) F(str, device, IPC_NAME_MAX)
+	                             F(addr, source, 0) F(str, agent, IPC_AGENT_MAX) F(u8, platform, 0) F(str, device, IPC_NAME_MAX) \
+	                             F(str, cert_user, IPC_USER_MAX)
+/* Whom to trust with client certificates; an empty memfd is none. wants_crl: a list
+ * is configured, so every certificate's issuer must have one that is in force. */
+#define IPC_FIELDS_client_ca(F)      F(u8, wants_crl, 0)
+/* A certificate whose chain the worker found good, and its issuer, DER. */
+#define IPC_FIELDS_ocsp_ask(F)       F(u32, id, 0) F(var, leaf, IPC_X509_MAX) F(var, issuer, IPC_X509_MAX)
+/* verdict: CERT_GOOD, CERT_REVOKED or CERT_OCSP. */
+#define IPC_FIELDS_ocsp_told(F)      F(u32, id, 0) F(u8, verdict, 0) F(str, text, 127)
 /* verdict TOKEN_OK, or TOKEN_REFUSED with the reason to show. */
 #define IPC_FIELDS_token_issued(F)   F(u32, id, 0) F(u8, verdict, 0) F(str, reason, 255) F(str, token, IPC_TOKEN_MAX) F(raw, sid, IPC_SID)
 /* is_logout: end the session of this token (config-auth type="logout"). */

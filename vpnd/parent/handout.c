@@ -361,6 +361,7 @@ handout_worker(struct process *c)
 			    1);
 	handout_cert(c);
 	certswap_handout(c);
+	client_ca_handout(c);
 	for (size_t i = 0; i < p->sockets.n; i++)
 		if (p->sockets.listener[i].worker == c->index)
 			handout_listener(c, &p->sockets.listener[i]);

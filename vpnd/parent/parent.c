@@ -555,6 +555,7 @@ close_loop(struct parent *p)
 		process_close(&p->process[i]);
 	pairing_close(p);
 	certswap_close(p);
+	client_ca_close(p);
 	uv_walk(&p->loop, close_handle, NULL);
 	uv_run(&p->loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&p->loop);
@@ -626,6 +627,7 @@ set_up(struct parent *p, char *why)
 		return rc;
 	p->generation = p->cert.generation = p->last_cert = 1;
 	setup_publish(p->setup, p->opt);
+	client_ca_read(p);
 	say_choices(p);
 	pairing_start(p);
 	certswap_start(p);
@@ -664,6 +666,7 @@ parent_new(const struct parent_options *o)
 	p->certswap.cert.pem_fd = p->certswap.cert.chain_fd = -1;
 	p->reload.cert.pem_fd = p->reload.cert.chain_fd = -1;
 	p->reload.config_fd = -1;
+	p->client_ca.ca_fd = p->client_ca.crl_fd = -1;
 	for (unsigned w = 0; w < CHILD_WORKERS; w++)
 		p->tun[w].fd = p->counters[w] = -1;
 	return p;

@@ -228,6 +228,7 @@ swap(struct parent *p)
 		certificate_take(p, &r->cert);
 		r->has_cert = false;
 	}
+	client_ca_read(p);
 	r->said[0] = '\0';
 	r->step = RELOAD_CHILDREN;
 	for (unsigned i = 0; i < p->n_process; i++) {

@@ -3,9 +3,9 @@
  *
  * parent.c start, run, stop; process.c children and their socket pairs;
  * handout.c what each child is given; reload.c a changed configuration; certswap.c a
- * certificate that acmed put in place, and its challenges;
- * status.c the answer to `vpnctl status`; pairing.c hasync, and what a change of the
- * role asks for.
+ * certificate that acmed put in place, and its challenges; clientca.c the client CA and
+ * its revocation lists; status.c the answer to `vpnctl status`; pairing.c hasync, and
+ * what a change of the role asks for.
  */
 #ifndef VPND_PARENT_STATE_H
 #define VPND_PARENT_STATE_H
@@ -19,6 +19,7 @@
 #include "vpnd/parent/setup.h"
 #include "vpnd/parent/sockets.h"
 #include "vpnd/parent/tun.h"
+#include "vpnd/parent/watch.h"
 
 enum {
 	PROCESS_MAX = CHILD_WORKERS + 3,
@@ -71,6 +72,15 @@ struct certificate {
 	int chain_fd; /* memfd for the workers; -1 until keys has answered */
 	bool is_rsa;
 	char not_after[32]; /* RFC 3339 */
+};
+
+/* Whom workers trust with client certificates. The files are watched, and handed out
+ * again when they change. */
+struct client_ca {
+	int ca_fd, crl_fd; /* memfds, empty without a file; -1: checking is off */
+	struct watch *certs, *crls;
+	char crl_folder[256]; /* what crls watches */
+	bool wants_crl;
 };
 
 enum reload_step { RELOAD_IDLE, RELOAD_CERT, RELOAD_CHILDREN };
@@ -172,6 +182,7 @@ struct parent {
 	int control_fd, lock_fd;
 	struct router router;
 	struct forwarding forwarding;
+	struct client_ca client_ca;
 	struct certificate cert;
 	struct certificate previous; /* a connection may still begin with it */
 	uint32_t last_cert; /* generation; one that was refused is not used again */
@@ -237,6 +248,16 @@ extern const peer_handler parent_handlers[IPC_TYPES];
 void parent_stop(struct parent *p);
 void parent_gone(struct parent *p); /* a child is gone while stopping */
 void parent_stop_serving(struct parent *p);
+
+/* Sealed; the caller closes it. */
+int memfd_of(const char *name, const void *bytes, size_t n, int *fd);
+
+/* clientca.c */
+/* Read the files that the running configuration names, watch their folders, and tell
+ * the workers if something is new. Errors are logged; what was there stays. */
+void client_ca_read(struct parent *p);
+void client_ca_handout(struct process *c);
+void client_ca_close(struct parent *p);
 
 /* reload.c */
 void reload_ask(struct parent *p, bool has_id, uint32_t id);

@@ -415,7 +415,12 @@ HANDLER(login_proven)
 			   .attempt = p->attempt,
 			   .user = p->user,
 			   .source = p->source };
+	char text[IPC_USER_MAX + 32];
 
+	if (p->cert_user[0] != '\0') {
+		snprintf(text, sizeof(text), "certificate of %s", p->cert_user);
+		e.text = text;
+	}
 	event_out(d, &e);
 	session_login(d->table, p, now_of(d));
 }

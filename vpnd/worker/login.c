@@ -21,7 +21,14 @@
 enum { REQUESTS_MAX = 200, ALERT_S = 60 };
 #define SERVER_NAME "tandem " TANDEM_VERSION
 
-enum asked { ASKED_NOTHING, ASKED_STEP, ASKED_PROFILE, ASKED_LOGOUT, ASKED_TUNNEL };
+enum asked {
+	ASKED_NOTHING,
+	ASKED_OCSP,
+	ASKED_STEP,
+	ASKED_PROFILE,
+	ASKED_LOGOUT,
+	ASKED_TUNNEL
+};
 
 struct login {
 	struct http_req *req;
@@ -31,6 +38,8 @@ struct login {
 	bool is_legacy, is_head;
 	bool has_group_in_url; /* then the form has no list */
 	struct route_match route;
+	bool is_judged; /* cert holds, for the request in hand */
+	struct cert_facts cert;
 	struct connect_req connect;
 	struct ipc_tunnel_ask *ask; /* becomes the tunnel's report */
 };
@@ -57,6 +66,7 @@ login_free(struct login *l)
 		return;
 	http_req_free(l->req);
 	connect_req_wipe(&l->connect);
+	cert_facts_clear(&l->cert);
 	if (l->ask != NULL)
 		explicit_bzero(l->ask, sizeof(*l->ask));
 	free(l->ask);
@@ -167,6 +177,44 @@ copy_span(char *to, size_t cap, struct span s)
 	to[n] = '\0';
 }
 
+/* -- the client's certificate -- */
+
+static void
+put_der(X509 *x, uint8_t p[IPC_X509_MAX], uint32_t *n)
+{
+	int len = i2d_X509(x, NULL);
+
+	*n = 0;
+	if (len > 0 && len <= IPC_X509_MAX) {
+		i2d_X509(x, &p);
+		*n = (uint32_t)len;
+	}
+}
+
+/* Judged anew with each step: a list may have come meanwhile. True: the responder is
+ * being asked about it, and the request goes on in login_on_ocsp. */
+static bool
+asks_ocsp(struct conn *c)
+{
+	const struct config *cfg = c->w->cfg;
+	struct login *l = c->login;
+
+	if (l->is_judged || cfg->client_certificate == CLIENT_CERT_OFF)
+		return false;
+	X509 *leaf = SSL_get0_peer_certificate(c->ssl);
+	clientcert_judge(c->w->client_ca, leaf, SSL_get_peer_cert_chain(c->ssl),
+			 cfg->certificate_user, &l->cert);
+	l->is_judged = true;
+	if (l->cert.verdict != CERT_GOOD || cfg->client_ocsp == CLIENT_OCSP_OFF)
+		return false;
+	struct ipc_ocsp_ask m = { .id = c->id };
+	put_der(leaf, m.leaf.p, &m.leaf.n);
+	put_der(l->cert.issuer, m.issuer.p, &m.issuer.n);
+	peer_send(&c->w->auth, IPC_ocsp_ask, &m);
+	wait_for(c, ASKED_OCSP);
+	return true;
+}
+
 /* -- a login step -- */
 
 static void
@@ -217,9 +265,17 @@ ask_step(struct conn *c, const struct auth_doc *doc)
 	static const char *const secrets[] = { "password", "answer",
 					       "secondary_password", NULL };
 	struct login *l = c->login;
+
+	if (asks_ocsp(c))
+		return;
 	struct ipc_login_step m = { .id = c->id, .source = c->source };
 	struct span agent, cookie;
 
+	m.cert = (uint8_t)l->cert.verdict;
+	/* The old flow knows no way to ask for one. */
+	m.has_no_cert = doc == NULL || doc->is_legacy || doc->client_cert_fail;
+	copy_text(m.cert_user, sizeof(m.cert_user), l->cert.user);
+	copy_text(m.cert_text, sizeof(m.cert_text), l->cert.text);
 	fill_group(doc, l->req, m.group);
 	l->has_group_in_url =
 		(doc == NULL || doc->group_select == NULL) && m.group[0] != '\0';
@@ -297,6 +353,13 @@ login_on_ask(struct conn *c, const struct ipc_login_ask *m)
 		conn_resume(c);
 		return;
 	}
+	if (m->what == LOGIN_CERT) {
+		struct wr ask = open_answer(c);
+		auth_write_cert_request(&ask, m->group);
+		answer_xml(c, wr_span(&ask), (struct span){ 0 }, keep_alive(c));
+		conn_resume(c);
+		return;
+	}
 	struct auth_form f = {
 		.title = "Login",
 		.message = m->message[0] ? m->message
@@ -310,7 +373,8 @@ login_on_ask(struct conn *c, const struct ipc_login_ask *m)
 		f.action = "/+webvpn+/index.html";
 	if (m->what == LOGIN_FORM) {
 		f.input[f.n_input++] =
-			(struct auth_input){ "text", "username", "Username:", NULL };
+			(struct auth_input){ "text", "username",
+					     "Username:", m->user[0] ? m->user : NULL };
 		f.input[f.n_input++] = (struct auth_input){ "password", "password",
 							    "Password:", NULL };
 		for (unsigned i = 0; i < cfg->n_group; i++) {
@@ -727,8 +791,8 @@ void
 login_on_late(struct conn *c)
 {
 	log_limited(LOG_L_WARN, 0, "a client waited too long for %s",
-		    c->login->asked == ASKED_STEP ? "auth" : "session");
-	if (c->login->asked == ASKED_STEP)
+		    c->login->asked <= ASKED_STEP ? "auth" : "session");
+	if (c->login->asked <= ASKED_STEP)
 		refuse_login(c, "The server is busy. Please try again.");
 	else
 		answer_503(c, "busy");
@@ -739,14 +803,10 @@ login_on_late(struct conn *c)
 /* -- requests -- */
 
 static void
-on_request(struct conn *c)
+take_request(struct conn *c)
 {
 	struct login *l = c->login;
 
-	l->requests++;
-	l->route = routes_find(l->req);
-	l->is_head = l->route.is_head;
-	l->is_legacy = false;
 	switch (l->route.route) {
 	case ROUTE_AUTH: on_post(c); break;
 	case ROUTE_LEGACY_FORM:
@@ -764,6 +824,39 @@ on_request(struct conn *c)
 		break;
 	}
 	}
+}
+
+static void
+on_request(struct conn *c)
+{
+	struct login *l = c->login;
+
+	l->requests++;
+	l->route = routes_find(l->req);
+	l->is_head = l->route.is_head;
+	l->is_legacy = false;
+	l->is_judged = false;
+	cert_facts_clear(&l->cert);
+	take_request(c);
+}
+
+/* What auth heard about the certificate; then the request goes on where it waited. */
+void
+login_on_ocsp(struct conn *c, const struct ipc_ocsp_told *m)
+{
+	struct login *l = c->login;
+
+	if (c->state != CONN_WAIT || l->asked != ASKED_OCSP)
+		return;
+	if (m->verdict != CERT_GOOD) {
+		size_t n = strlen(l->cert.text);
+		l->cert.verdict = m->verdict == CERT_REVOKED ? CERT_REVOKED : CERT_OCSP;
+		snprintf(l->cert.text + n, sizeof(l->cert.text) - n, ": %s", m->text);
+	}
+	conn_move(c, CONN_REQUEST);
+	take_request(c);
+	if (c->state != CONN_WAIT)
+		conn_resume(c);
 }
 
 static void

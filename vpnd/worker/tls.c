@@ -232,6 +232,29 @@ tls_versions(struct worker *w)
 		       : E_TLS;
 }
 
+/* Every certificate passes here, so that its owner can be told what is wrong with
+ * it: clientcert.h judges before any form is sent. */
+static int
+let_pass(X509_STORE_CTX *ctx, void *arg)
+{
+	return 1;
+}
+
+int
+tls_client_certs(struct worker *w)
+{
+	bool is_asked = w->cfg->client_certificate != CLIENT_CERT_OFF;
+	STACK_OF(X509_NAME) *names = NULL;
+
+	if (is_asked && w->client_ca != NULL &&
+	    (names = SSL_dup_CA_list(clientcert_names(w->client_ca))) == NULL)
+		return E_NOMEM;
+	SSL_CTX_set_client_CA_list(w->tls, names); /* takes it */
+	/* Without fail-if-none: most connections of a session have no need of one. */
+	SSL_CTX_set_verify(w->tls, is_asked ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+	return 0;
+}
+
 int
 tls_init(struct worker *w)
 {
@@ -244,19 +267,22 @@ tls_init(struct worker *w)
 					    SSL_OP_PRIORITIZE_CHACHA |
 					    SSL_OP_IGNORE_UNEXPECTED_EOF);
 	/* No tickets: a client's second connection follows a token, and ticket
-	 * keys would have to be common to all workers. */
+	 * keys would have to be common to all workers. Nor can a resumed session
+	 * skip the check of a client's certificate. */
 	SSL_CTX_set_num_tickets(w->tls, 0);
 	SSL_CTX_set_session_cache_mode(w->tls, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(w->tls, SSL_MODE_RELEASE_BUFFERS |
 					 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(w->tls, 0);
-	SSL_CTX_set_verify(w->tls, SSL_VERIFY_NONE, NULL);
 	SSL_CTX_set_client_hello_cb(w->tls, challenge_on_hello, NULL);
+	SSL_CTX_set_cert_verify_callback(w->tls, let_pass, NULL);
+	SSL_CTX_set_max_cert_list(w->tls, CLIENTCERT_LIST);
 	if (SSL_CTX_set_cipher_list(w->tls, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 ||
 	    SSL_CTX_set_ciphersuites(w->tls, SUITES_13) != 1 ||
 	    SSL_CTX_set1_groups_list(w->tls, "X25519:P-256:P-384") != 1)
 		return E_TLS;
-	return tls_versions(w);
+	int rc = tls_client_certs(w);
+	return rc < 0 ? rc : tls_versions(w);
 }
 
 static void

@@ -176,6 +176,8 @@ on_config(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 			rc = tls_init(w);
 		else
 			rc = tls_versions(w);
+		if (rc == 0)
+			rc = tls_client_certs(w);
 		if (rc < 0)
 			log_fatal("TLS: %s", err_text(rc));
 	}
@@ -219,6 +221,54 @@ on_challenge(void *arg, struct peer *from, const union ipc_body *m, const int *f
 	if (rc < 0)
 		log_err(0, "the challenge for %s cannot be shown: %s",
 			m->challenge.name, err_text(rc));
+}
+
+static int
+read_client_ca(struct clientcert **out, const struct ipc_client_ca *m, const int *fds,
+	       char *why, size_t why_n)
+{
+	uint8_t *ca = NULL, *crl = NULL;
+	size_t ca_n = 0, crl_n = 0;
+	int rc = file_read_fd(fds[0], IPC_PEM_MAX, &ca, &ca_n);
+
+	if (rc == 0)
+		rc = file_read_fd(fds[1], CLIENTCERT_CRL_BYTES, &crl, &crl_n);
+	if (rc < 0)
+		snprintf(why, why_n, "%s", err_text(rc));
+	else
+		rc = clientcert_new(out, span_of(ca, ca_n), span_of(crl, crl_n),
+				    m->wants_crl, why, why_n);
+	free(ca);
+	free(crl);
+	return rc;
+}
+
+/* A file that cannot be used changes nothing. Without one before, nobody passes. */
+static void
+on_client_ca(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	struct worker *w = arg;
+	struct clientcert *next = NULL;
+	char why[160] = "";
+	int rc = read_client_ca(&next, &m->client_ca, fds, why, sizeof(why));
+
+	close(fds[0]);
+	close(fds[1]);
+	if (rc < 0) {
+		log_err(0, "%s; %s", why,
+			w->client_ca ? "what was there before stays"
+				     : "no client certificate is accepted");
+		/* All workers read the same: one event is enough. */
+		if (w->index == 0)
+			worker_event(w, EV_CONFIG_REFUSED, &(struct ip_addr){ 0 }, "",
+				     "client_ca", why);
+		return;
+	}
+	clientcert_free(w->client_ca);
+	w->client_ca = next;
+	if (w->tls != NULL && tls_client_certs(w) < 0)
+		log_fatal("no memory");
+	log_debug(0, "client CA and revocation lists loaded");
 }
 
 /* Packets may wait in the device from before: not one is read until there are
@@ -320,11 +370,12 @@ on_stop(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 }
 
 static const peer_handler from_parent[IPC_TYPES] = {
-	[IPC_config] = on_config,     [IPC_cert] = on_cert,
-	[IPC_tun] = on_tun_fd,        [IPC_counters] = on_counters,
-	[IPC_listener] = on_listener, [IPC_unlisten] = on_unlisten,
-	[IPC_ping] = on_ping,         [IPC_process_new] = on_process_new,
-	[IPC_stop] = on_stop,         [IPC_challenge] = on_challenge,
+	[IPC_config] = on_config,       [IPC_cert] = on_cert,
+	[IPC_tun] = on_tun_fd,          [IPC_counters] = on_counters,
+	[IPC_client_ca] = on_client_ca, [IPC_challenge] = on_challenge,
+	[IPC_listener] = on_listener,   [IPC_unlisten] = on_unlisten,
+	[IPC_ping] = on_ping,           [IPC_process_new] = on_process_new,
+	[IPC_stop] = on_stop,
 };
 
 /* -- from auth and session -- */
@@ -335,6 +386,14 @@ on_login_ask(void *arg, struct peer *from, const union ipc_body *m, const int *f
 	struct conn *c = conn_by_id(arg, m->login_ask.id);
 	if (c != NULL && c->login != NULL)
 		login_on_ask(c, &m->login_ask);
+}
+
+static void
+on_ocsp_told(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	struct conn *c = conn_by_id(arg, m->ocsp_told.id);
+	if (c != NULL && c->login != NULL)
+		login_on_ocsp(c, &m->ocsp_told);
 }
 
 static void
@@ -404,6 +463,7 @@ on_dtls_drop(void *arg, struct peer *from, const union ipc_body *m, const int *f
 
 static const peer_handler from_auth[IPC_TYPES] = {
 	[IPC_login_ask] = on_login_ask,
+	[IPC_ocsp_told] = on_ocsp_told,
 };
 
 static const peer_handler from_session[IPC_TYPES] = {

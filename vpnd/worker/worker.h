@@ -25,6 +25,7 @@
 #include "vpnd/ipc/peer.h"
 #include "vpnd/worker/batch.h"
 #include "vpnd/worker/bucket.h"
+#include "vpnd/worker/clientcert.h"
 #include "vpnd/worker/connect.h"
 #include "vpnd/worker/dtls.h"
 #include "vpnd/worker/record.h"
@@ -175,6 +176,7 @@ struct worker {
 	char cert_sha1[41];
 	struct challenge challenge[IPC_CHALLENGES];
 	unsigned n_challenge;
+	struct clientcert *client_ca; /* NULL: none was handed out yet */
 
 	struct listener listener[WORKER_LISTENERS];
 
@@ -230,6 +232,8 @@ int tls_init(struct worker *w);
 /* A new chain (PEM): new handshakes see it, running connections keep theirs. */
 int tls_chain(struct worker *w, struct span pem, uint32_t generation);
 int tls_versions(struct worker *w);
+/* Whether clients are asked for a certificate, and for whose. */
+int tls_client_certs(struct worker *w);
 int tls_attach(struct conn *c);
 
 /* challenge.c: key and certificate (PEM) for an ACME server that asks for this name;
@@ -273,6 +277,7 @@ void login_free(struct login *l);
 /* Bytes of HTTP. Takes from `in` until the state is not CONN_REQUEST. */
 void login_feed(struct conn *c, struct span *in);
 void login_on_ask(struct conn *c, const struct ipc_login_ask *m);
+void login_on_ocsp(struct conn *c, const struct ipc_ocsp_told *m);
 void login_on_token(struct conn *c, const struct ipc_token_issued *m);
 void login_on_checked(struct conn *c, const struct ipc_token_checked *m);
 void login_on_grant(struct conn *c, const struct ipc_tunnel_grant *m);

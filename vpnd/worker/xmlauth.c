@@ -776,6 +776,17 @@ auth_write_refusal(struct wr *w, const char *error, bool is_legacy)
 }
 
 void
+auth_write_cert_request(struct wr *w, const char *group)
+{
+	const struct auth_form f = { .group = group };
+
+	open_config_auth(w, "auth-request", false);
+	opaque(w, &f);
+	wr_str(w, "<client-cert-request></client-cert-request>\n");
+	close_config_auth(w, false);
+}
+
+void
 auth_write_bye(struct wr *w)
 {
 	open_config_auth(w, "complete", false);

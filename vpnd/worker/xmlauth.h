@@ -136,6 +136,8 @@ void auth_write_form(struct wr *w, const struct auth_form *f);
 /* Refuse for good: an error and no form; the client shows it and gives up. Any
  * HTTP status but 200 would be shown as something else. */
 void auth_write_refusal(struct wr *w, const char *error, bool is_legacy);
+/* Come again with a certificate: the client then does, or says that it has none. */
+void auth_write_cert_request(struct wr *w, const char *group);
 /* Answer to a logout document. */
 void auth_write_bye(struct wr *w);
 

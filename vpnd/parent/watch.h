@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
+/* watch.h -- tells when a file in a folder changed: was written, replaced, made or
+ * removed.
+ *
+ * Changes are told when the folder has been quiet for a moment, but not later than
+ * a second after the first, each name once. A folder that is removed and made again
+ * is watched again; that is told as "anything may have changed".
+ *
+ * Links in the folder are not followed: a change of what they point to is not seen.
+ */
+#ifndef VPND_PARENT_WATCH_H
+#define VPND_PARENT_WATCH_H
+
+#include <uv.h>
+
+struct watch;
+
+/* name NULL: anything in the folder may have changed. */
+typedef void (*watch_changed)(void *arg, const char *name);
+
+/* The folder need not exist yet. E_NOMEM, or -errno of the loop. */
+int watch_new(struct watch **out, uv_loop_t *loop, const char *folder,
+	      watch_changed changed, void *arg);
+/* Memory goes when the loop has closed its handles. NULL is allowed. */
+void watch_free(struct watch *w);
+
+#endif
