@@ -20,8 +20,10 @@
 #include "vpnd/auth/backoff.h"
 #include "vpnd/auth/codes.h"
 #include "vpnd/auth/login.h"
+#include "vpnd/auth/ocsp.h"
 #include "vpnd/auth/password.h"
 #include "vpnd/auth/replica.h"
+#include "vpnd/auth/resolver.h"
 #include "vpnd/auth/users.h"
 
 #include <fcntl.h>
@@ -92,6 +94,7 @@ struct auth {
 	unsigned hashes, delayed;
 	bool has_pair_key;
 	uint8_t pair_key[PAIRKEY];
+	struct ocsp *ocsp;
 	uint8_t seal_key[SEAL_KEY];
 	uint8_t decoy_key[16];
 };
@@ -696,6 +699,34 @@ on_login_step(void *arg, struct peer *from, const union ipc_body *m, const int *
 	take_step(j);
 }
 
+/* -- OCSP -------------------------------------------------------------------- */
+
+static void
+ocsp_told(void *arg, uint64_t id, enum ocsp_status s, const char *text)
+{
+	struct auth *a = arg;
+	struct ipc_ocsp_told m = { .id = (uint32_t)id, .verdict = CERT_OCSP };
+
+	if (s == OCSP_IS_REVOKED)
+		m.verdict = CERT_REVOKED;
+	else if (s == OCSP_IS_GOOD ||
+		 (s == OCSP_NO_ANSWER && a->config->client_ocsp != CLIENT_OCSP_HARD))
+		m.verdict = CERT_GOOD;
+	snprintf(m.text, sizeof(m.text), "%s", text);
+	peer_send(&a->worker[id >> 32], IPC_ocsp_told, &m);
+}
+
+static void
+on_ocsp_ask(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
+{
+	struct auth *a = arg;
+	const struct ipc_ocsp_ask *q = &m->ocsp_ask;
+
+	ocsp_check(a->ocsp, span_of(q->leaf.p, q->leaf.n),
+		   span_of(q->issuer.p, q->issuer.n), ocsp_told, a,
+		   (uint64_t)from->index << 32 | q->id);
+}
+
 /* -- users ------------------------------------------------------------------ */
 
 static void
@@ -1226,6 +1257,7 @@ static const peer_handler from_session[IPC_TYPES] = {
 };
 static const peer_handler from_worker[IPC_TYPES] = {
 	[IPC_login_step]  = on_login_step,
+	[IPC_ocsp_ask]    = on_ocsp_ask,
 };
 /* clang-format on */
 
@@ -1236,6 +1268,7 @@ auth_free(struct auth *a)
 		if (a->worker[i].in_loop)
 			peer_close(&a->worker[i], NULL);
 	peer_close(&a->session, NULL);
+	ocsp_free(a->ocsp);
 	replica_free(a->replica); /* its connection would keep the loop alive */
 	peer_close(&a->parent, NULL);
 	uv_run(&a->loop, UV_RUN_DEFAULT);
@@ -1262,12 +1295,13 @@ int
 auth_main(const struct child *c)
 {
 	struct auth *a = calloc(1, sizeof(*a));
+	struct resolver resolver;
 	int parent = child_fd(c, IPC_PARENT, 0), session = child_fd(c, IPC_SESSION, 0),
 	    rc;
 
 	log_open("vpnd", "auth", c->is_debug ? LOG_L_DEBUG : LOG_L_INFO);
 	if (a == NULL || parent < 0 || session < 0 || uv_loop_init(&a->loop) < 0 ||
-	    (a->backoff = backoff_new()) == NULL ||
+	    (a->backoff = backoff_new()) == NULL || ocsp_new(&a->ocsp, &a->loop) < 0 ||
 	    RAND_priv_bytes(a->seal_key, sizeof(a->seal_key)) != 1 ||
 	    RAND_priv_bytes(a->decoy_key, sizeof(a->decoy_key)) != 1)
 		log_fatal("auth: cannot start");
@@ -1279,8 +1313,10 @@ auth_main(const struct child *c)
 		log_fatal("auth: %s", err_text(rc));
 	/* OpenSSL reads its configuration while there still is a file system. */
 	(void)EVP_aes_256_gcm();
+	resolver_read(&resolver);
 	if ((rc = proc_confine(c->root, c->uid, c->gid, false)) < 0)
 		log_fatal("auth: cannot drop privileges: %s", err_text(rc));
+	resolver_write(&resolver, c->root);
 	load_users(a);
 	if ((rc = peer_open(&a->parent, &a->loop, parent, IPC_AUTH, IPC_PARENT, 0,
 			    from_parent, on_broken, a)) < 0 ||
@@ -1294,7 +1330,7 @@ auth_main(const struct child *c)
 	peer_flush(&a->session, 200);
 	log_info(0, "auth stopped");
 	/* Logins under way end with the process: their memory is still in use. */
-	if (a->hashes == 0 && a->delayed == 0)
+	if (a->hashes == 0 && a->delayed == 0 && ocsp_is_idle(a->ocsp))
 		auth_free(a);
 	return 0;
 }
