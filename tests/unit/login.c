@@ -92,15 +92,17 @@ is_confined(void)
 #endif
 }
 
+static const char groups[] = "authentication { max_attempts = 3 }\n"
+			     "group \"staff\" { }\ngroup \"guest\" { }\n";
+
 static void
-start_auth(void)
+start_auth(const char *conf)
 {
 	int pair[3][2], fd;
 	static const enum ipc_process who[] = { IPC_PARENT, IPC_SESSION, IPC_WORKER };
 	struct peer *mine[] = { &far.parent, &far.session, &far.worker };
 	static struct child c;
-	struct bundle b = { .conf = "authentication { max_attempts = 3 }\n"
-				    "group \"staff\" { }\ngroup \"guest\" { }\n" };
+	struct bundle b = { .conf = (char *)(uintptr_t)conf };
 
 	c = (struct child){
 		.self = IPC_AUTH, .uid = getuid(), .gid = getgid(), .n_peer = 3
@@ -631,7 +633,7 @@ a_damaged_file_is_left_alone(void)
 		exit(1);
 	close(fd);
 	stat("users", &st);
-	start_auth();
+	start_auth(groups);
 	hear(&far.parent, IPC_ready);
 	ok(hear(&far.parent, IPC_config_done) && !body.config_done.is_bad,
 	   "auth starts");
@@ -647,6 +649,136 @@ a_damaged_file_is_left_alone(void)
 	stat("users", &after);
 	ok(st.st_size == after.st_size && st.st_ino == after.st_ino,
 	   "the file is as it was");
+}
+
+/* -- certificates ----------------------------------------------------------- */
+
+/* A first step with this certificate. */
+static void
+present(enum cert_verdict v, const char *user, bool has_none)
+{
+	static uint8_t host = 100;
+
+	step = (struct ipc_login_step){ .id = step.id + 1,
+					.is_first = 1,
+					.cert = (uint8_t)v,
+					.has_no_cert = has_none,
+					.platform = 3,
+					.source = { .family = 4,
+						    .b = { 192, 0, 2, ++host } },
+					.agent = "agent",
+					.cert_text = "CN=x" };
+	snprintf(step.cert_user, sizeof(step.cert_user), "%s", user);
+	peer_send(&far.worker, IPC_login_step, &step);
+}
+
+static bool
+refused_for(const char *reason)
+{
+	return hear(&far.worker, IPC_login_ask) &&
+	       body.login_ask.what == LOGIN_REFUSED &&
+	       strncmp(body.login_ask.error, "Certificate Validation Failure", 30) ==
+		       0 &&
+	       event_is(EV_AUTH_FAILURE, reason) &&
+	       strcmp(body.event.text, "CN=x") == 0;
+}
+
+static void
+restart(const char *conf)
+{
+	start_auth(conf);
+	hear(&far.parent, IPC_ready);
+	hear(&far.parent, IPC_config_done);
+}
+
+static void
+a_certificate_is_required(void)
+{
+	restart("authentication { client_certificate = required }");
+	present(CERT_NONE, "", false);
+	ok(asked(LOGIN_CERT, ""), "R75 none: asked for one");
+	present(CERT_NONE, "", true);
+	ok(refused_for("cert_missing"), "R76 none to be had");
+	present(CERT_UNTRUSTED, "alice", false);
+	ok(refused_for("cert_untrusted"), "R76 untrusted");
+	ok(strcmp(body.event.user, "alice") == 0, "whose it says it is");
+	present(CERT_REVOKED, "alice", true);
+	ok(refused_for("cert_revoked"), "R76 revoked");
+	present(99, "alice", false);
+	ok(refused_for("cert_untrusted"), "a verdict that is none");
+	present(CERT_GOOD, "", false);
+	ok(refused_for("cert_no_name"), "a good one of nobody");
+	present(CERT_GOOD, "a\nb", false);
+	ok(refused_for("cert_no_name"), "of something that is no name");
+
+	present(CERT_GOOD, "alice", false);
+	ok(asked(LOGIN_FORM, "") && strcmp(body.login_ask.user, "alice") == 0,
+	   "R77 a good one gets the form, her name in it");
+	step.cert = CERT_NONE;
+	struct ipc_login_step kept = step;
+	say("alice", "secret");
+	ok(proven("alice", "", 5) && strcmp(body.login_proven.cert_user, "alice") == 0,
+	   "R77 the password may come without it");
+	step = kept;
+	step.cert = CERT_EXPIRED;
+	say("alice", "secret");
+	ok(refused_for("cert_expired"), "but not with a bad one");
+	step = kept;
+	step.cert = CERT_GOOD;
+	snprintf(step.cert_user, sizeof(step.cert_user), "carol");
+	say("alice", "secret");
+	ok(asked(LOGIN_FORM, "") && strcmp(body.login_ask.user, "carol") == 0,
+	   "with another one it begins anew");
+	step = kept;
+	step.state.n = 0;
+	say("alice", "secret");
+	ok(asked(LOGIN_CERT, ""), "without its state it needs one again");
+	is_int(stop_auth(), 0, "stop");
+}
+
+static void
+a_certificate_is_enough_or_not_needed(void)
+{
+	restart("authentication { client_certificate = only }");
+	ok(put_user(USER_UPDATE, "locked", NULL, 0, NULL) &&
+		   put_user(USER_UPDATE, "carol", NULL, 1, NULL),
+	   "one may not, one may");
+	present(CERT_GOOD, "alice", false);
+	ok(proven("alice", "", 4), "R79 alone, when it is so configured");
+	present(CERT_GOOD, "nobody", false);
+	ok(event_is(EV_AUTH_FAILURE, "unknown_user") &&
+		   asked(LOGIN_REFUSED, "Login failed."),
+	   "of no user of ours");
+	present(CERT_GOOD, "locked", false);
+	ok(event_is(EV_AUTH_FAILURE, "not_authorised") &&
+		   asked(LOGIN_REFUSED, "Login failed."),
+	   "of one who is not authorised");
+	present(CERT_GOOD, "carol", false);
+	ok(asked(LOGIN_CHALLENGE, ""), "one with a code is asked for it");
+	present(CERT_NONE, "", false);
+	ok(asked(LOGIN_CERT, ""), "none");
+	step.state.n = 0;
+	say("alice", "secret");
+	ok(asked(LOGIN_CERT, ""), "no password counts");
+	is_int(stop_auth(), 0, "stop");
+
+	restart("authentication { client_certificate = optional }");
+	present(CERT_NONE, "", false);
+	ok(asked(LOGIN_FORM, ""), "optional: none");
+	say("alice", "secret");
+	ok(proven("alice", "", 1), "and a password");
+	present(CERT_GOOD, "alice", false);
+	ok(asked(LOGIN_FORM, ""), "a good one");
+	say("alice", "secret");
+	ok(proven("alice", "", 5), "and a password");
+	present(CERT_EXPIRED, "alice", false);
+	ok(refused_for("cert_expired"), "a bad one is none at all");
+	is_int(stop_auth(), 0, "stop");
+
+	restart("");
+	present(CERT_EXPIRED, "alice", false);
+	ok(asked(LOGIN_FORM, ""), "R73 off: nobody looks");
+	is_int(stop_auth(), 0, "stop");
 }
 
 static void
@@ -671,7 +803,7 @@ main(void)
 	if (mkdtemp(dir) == NULL || chdir(dir) < 0 ||
 	    (is_confined() && chown(dir, 65534, 65534) < 0))
 		exit(1);
-	start_auth();
+	start_auth(groups);
 	ok(hear(&far.parent, IPC_ready), "ready first");
 	ok(hear(&far.parent, IPC_config_done) && !body.config_done.is_bad,
 	   "configured");
@@ -683,8 +815,10 @@ main(void)
 	passwords_are_judged();
 	a_second_factor_is_asked_for();
 	is_int(stop_auth(), 0, "stop");
+	a_certificate_is_required();
+	a_certificate_is_enough_or_not_needed();
 
-	start_auth(); /* with the users of the file */
+	start_auth(groups); /* with the users of the file */
 	hear(&far.parent, IPC_ready);
 	hear(&far.parent, IPC_config_done);
 	for (int i = 0; i < 3; i++) {
@@ -699,6 +833,10 @@ main(void)
 	is_int(stop_auth(), 0, "stop");
 	a_damaged_file_is_left_alone();
 	unlink("users");
+	unlink("etc/resolv.conf");
+	unlink("etc/hosts");
+	unlink("etc/nsswitch.conf");
+	rmdir("etc");
 	if (chdir("/") == 0)
 		rmdir(dir);
 	return done_testing();
