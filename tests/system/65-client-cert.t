@@ -23,7 +23,8 @@ pki_up || bail "no CA"
 		openssl req -x509 -newkey rsa:2048 -nodes -keyout self.key -subj /CN=alice -out self-chain.pem &&
 		openssl req -newkey rsa:1024 -nodes -keyout weak.key -subj /CN=alice -out weak.csr &&
 		openssl ca -batch -config ca.cnf -in weak.csr -out weak-chain.pem -notext -extensions cli &&
-		cat int.pem >> weak-chain.pem
+		cat int.pem >> weak-chain.pem &&
+		openssl req -x509 -newkey rsa:4104 -nodes -keyout huge.key -subj /CN=huge -out huge-chain.pem
 	} >> pki.log 2>&1
 ) || bail "no certificates"
 client_ca $PKI/ca.pem
@@ -39,7 +40,8 @@ user_add alice secret-a && user_add bob secret-b || bail "no users"
 form=$(xml_init | xml_post /)
 like "R73 off by default: the first answer is the credential form" "$form" '<form.*type="password"'
 ok "R73 ... and a password is all it takes" client_up alice
-fails "R73 ... nobody is asked for a certificate" grep -q 'requested SSL client certificate' $LAB/c1.log
+asked() { in_client openssl s_client -connect "$SERVER:$PORT" < /dev/null 2>&1; }
+unlike "R73 ... nobody is asked for a certificate" "$(asked)" 'Requested Signature Algorithms'
 # It stays through all that follows.
 before=$(session_get alice sid)
 
@@ -49,6 +51,8 @@ ok "a certificate is required from now on" vpnd_reload 'server { workers = 2 }
 client_connection { dpd = 5 }
 authentication { client_certificate = required }'
 
+like "clients are asked for one in the handshake, and of which CA" "$(asked)" \
+	'Acceptable client certificate CA names.CN = Client Root.*Requested Signature Algorithms'
 forms() { grep -cE '<(form|input)' "$1"; }
 # What a client with this certificate is told; and that it is told nothing else.
 refused() { # REASON TEXT NS OPTIONS...
@@ -69,6 +73,8 @@ like "R78 a certificate of a public CA in the system's store is refused" "$answe
 unlike "R75 ... before any form" "$answer" '<(form|input)'
 is "R78 ... as untrusted" "$(last_reason)" cert_untrusted
 like "R78 a self-signed one is refused" "$(sent self)" 'Certificate Validation Failure'
+is "a key of more than 4096 bits ends the handshake" "$(sent huge)" ''
+ok "... as an event" event_seen tls_reject
 weak() {
 	local doc; doc=$(xml_init)
 	printf 'POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s' ${#doc} "$doc" |

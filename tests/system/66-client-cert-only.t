@@ -84,6 +84,6 @@ echo rubbish > $LAB/state/certs/client-ca.pem
 ok "rubbish in its place is told" within 5 event_seen config_refused '.reason == "client_ca"'
 unlike "... and changes nothing" "$(sent alice)" '<form'
 client_ca $PKI/ca.pem
-ok "R74 the old one again: they pass" within 5 eval 'sent alice | grep -q "<form"'
+ok "the old one again: they pass" within 5 eval 'sent alice | grep -q "<form"'
 rm $LAB/state/certs/client-ca.pem
 ok "without a client CA nobody passes" within 5 eval '! sent alice | grep -q "<form"'

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { CRL_MAX = 8 << 20 };
@@ -25,15 +26,31 @@ close_fd(int *fd)
 	*fd = -1;
 }
 
+/* Regular files only: a pipe would hold root up for ever. how: more flags for open;
+ * the folder of the client CA is acmed's, who must not point us elsewhere. */
+static int
+read_file(const char *path, size_t max, int how, uint8_t **bytes, size_t *n)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | how), rc = E_INVAL;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		rc = file_read_fd(fd, max, bytes, n);
+	close(fd);
+	return rc;
+}
+
 /* The file as a memfd in *slot, if it is another one than before; an empty one if
  * there is no file. True: it changed. */
 static bool
-take_file(int *slot, const char *path, size_t max, bool may_go)
+take_file(int *slot, const char *path, size_t max, int how, bool may_go)
 {
 	uint8_t *now = NULL, *was = NULL;
 	size_t now_n = 0, was_n = 0;
-	int fd = -1, rc = path[0] != '\0' ? file_read(AT_FDCWD, path, max, &now, &now_n)
-					  : -ENOENT;
+	int fd = -1,
+	    rc = path[0] != '\0' ? read_file(path, max, how, &now, &now_n) : -ENOENT;
 
 	if (rc == -ENOENT && may_go)
 		rc = 0;
@@ -129,8 +146,8 @@ client_ca_read(struct parent *p)
 	snprintf(path, sizeof(path), "%s/certs/%s", p->opt->state_dir, ca_name);
 	/* A CA that is removed is trusted no more. A list that is removed says nothing
 	 * new: the old one holds until its own end. */
-	bool is_new = take_file(&ca->ca_fd, path, IPC_PEM_MAX, true);
-	is_new |= take_file(&ca->crl_fd, cfg->client_crl, CRL_MAX, !wants_crl);
+	bool is_new = take_file(&ca->ca_fd, path, IPC_PEM_MAX, O_NOFOLLOW, true);
+	is_new |= take_file(&ca->crl_fd, cfg->client_crl, CRL_MAX, 0, !wants_crl);
 	is_new |= wants_crl != ca->wants_crl;
 	ca->wants_crl = wants_crl;
 	if (!is_new)

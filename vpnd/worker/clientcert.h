@@ -27,6 +27,7 @@
 enum {
 	CLIENTCERT_CHAIN = 8,           /* certificates from client to root */
 	CLIENTCERT_LIST = 32 * 1024,    /* bytes of a client's Certificate message */
+	CLIENTCERT_KEY_BITS = 4096,     /* of RSA; larger ones end the handshake */
 	CLIENTCERT_CAS = 64,            /* certificates in the CA file */
 	CLIENTCERT_CRLS = 64,           /* lists in one file */
 	CLIENTCERT_CRL_BYTES = 8 << 20, /* of that file */

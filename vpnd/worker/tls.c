@@ -232,12 +232,19 @@ tls_versions(struct worker *w)
 		       : E_TLS;
 }
 
-/* Every certificate passes here, so that its owner can be told what is wrong with
- * it: clientcert.h judges before any form is sent. */
+/* Nearly every certificate passes here, so that its owner can be told what is wrong
+ * with it: clientcert.h judges before any form is sent. But the next thing in the
+ * handshake is to verify with its key, and a stranger's huge one would cost us a
+ * hundred times what a handshake does. */
 static int
 let_pass(X509_STORE_CTX *ctx, void *arg)
 {
-	return 1;
+	EVP_PKEY *key = X509_get0_pubkey(X509_STORE_CTX_get0_cert(ctx));
+
+	if (key != NULL && EVP_PKEY_get_bits(key) <= CLIENTCERT_KEY_BITS)
+		return 1;
+	X509_STORE_CTX_set_error(ctx, X509_V_ERR_CERT_REJECTED);
+	return 0;
 }
 
 int
