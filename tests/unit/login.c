@@ -477,7 +477,7 @@ a_used_code_stays_used(void)
 	ok(proven("dora", "staff", 2), "and dora is in");
 	is_int(stop_auth(), 0, "auth ends");
 
-	start_auth();
+	start_auth(groups);
 	hear(&far.parent, IPC_ready);
 	hear(&far.parent, IPC_config_done);
 	ok(gives_password("dora"), "another one asks for a code, without the key even");
@@ -496,7 +496,7 @@ a_used_code_stays_used(void)
 	   "the next one works");
 
 	is_int(stop_auth(), 0, "auth ends");
-	start_auth();
+	start_auth(groups);
 	hear(&far.parent, IPC_ready);
 	hear(&far.parent, IPC_config_done);
 	close(store.fd);
