@@ -61,6 +61,11 @@ within 5 sleep 1.1
 cp $LAB/short $crl
 ok "a new folder in its place; a list past its end: refused" within 5 refused alice cert_crl
 
+cp $PKI/crl.pem $crl
+within 5 passes alice
+vpnd_kill9 worker; vpnd_kill9 worker
+ok "workers that are started again have it, too" within 10 passes alice
+ok "..." refused bob cert_revoked
 (cd $PKI && openssl ca -config root.cnf -revoke gone-chain.pem && openssl ca -config ca.cnf -name root -gencrl |
 	openssl crl -outform DER -out root.der) 2> /dev/null
 cp $PKI/crl.pem $crl

@@ -146,7 +146,7 @@ chains_are_short(void)
 	STACK_OF(X509) *sent = sk_X509_new_null();
 	struct clientcert *c = trust(ca_file(&root, NULL), (struct span){ 0 }, false);
 	struct cert_facts f = { .verdict = CERT_NONE };
-	char name[8];
+	char name[16];
 
 	/* root, 6 intermediates, the client: 8; one more: 9. */
 	for (int i = 0; i < CLIENTCERT_CHAIN - 1; i++) {
@@ -207,6 +207,14 @@ lists_must_cover_the_chain(void)
 	is_int(with_lists(NULL, NULL), CERT_CRL, "none at all");
 	is_int(with_lists(crl_make(&inter, 0, -1), crl_make(&root, 0, 9)), CERT_CRL,
 	       "an old one");
+	struct made forged = cert_make("alice", &inter, 5, -1, 9, CLIENT_EXTS);
+	X509_sign(forged.x, other.key, EVP_sha256());
+	struct made was = alice;
+	alice = forged;
+	is_int(with_lists(crl_make(&inter, 5, 9), crl_make(&root, 0, 9)),
+	       CERT_UNTRUSTED, "of one whose signature is wrong nobody looks it up");
+	alice = was;
+	made_free(&forged);
 	struct made twin = cert_make("Inter", &other, 2, -1, 9, CA_EXTS);
 	is_int(with_lists(crl_make(&twin, 0, 9), crl_make(&root, 0, 9)), CERT_CRL,
 	       "one that somebody else signed");

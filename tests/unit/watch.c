@@ -98,7 +98,7 @@ main(void)
 	run_ms(300);
 	told = any = 0;
 	for (int i = 0; i < 30; i++) {
-		char name[8];
+		char name[16];
 		snprintf(name, sizeof(name), "f%d", i);
 		put(name, "");
 	}

@@ -40,7 +40,7 @@ enum {
 	IPC_AGENT_MAX = 127,
 	IPC_PEM_MAX = 65536,
 	IPC_CHALLENGE_PEM = 8192,
-	IPC_CHALLENGES = 8, /* names that are being proven at once */
+	IPC_CHALLENGES = 8,   /* names that are being proven at once */
 	IPC_X509_MAX = 16384, /* DER of one certificate */
 	IPC_SID = 16,
 	IPC_DTLS_ID = 32,
@@ -129,7 +129,7 @@ enum event_what {
 	EV_DTLS_DOWN,
 	EV_BACKOFF,
 	EV_CERT_SWAPPED,
-	EV_CERT_REFUSED, /* the one that runs stays */
+	EV_CERT_REFUSED,   /* the one that runs stays */
 	EV_OPTION_IGNORED, /* a setting this client cannot do */
 	EVENTS
 };

@@ -290,23 +290,22 @@ is_for_clients(X509 *leaf)
 }
 
 static enum cert_verdict
-verify(const struct clientcert *c, X509 *leaf, const STACK_OF(X509) * sent, int *error,
-       X509 **issuer)
+verify(const struct clientcert *c, X509 *leaf, const STACK_OF(X509) * sent,
+       unsigned long flags, int *error, X509 **issuer)
 {
 	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+	STACK_OF(X509) *others = (STACK_OF(X509) *)(uintptr_t)sent; /* only read */
 	enum cert_verdict v = CERT_UNTRUSTED;
 
 	*error = X509_V_ERR_OUT_OF_MEM;
-	if (ctx == NULL || X509_STORE_CTX_init(ctx, c->store, leaf,
-					       (STACK_OF(X509) *)(uintptr_t)sent) != 1)
+	*issuer = NULL;
+	if (ctx == NULL || X509_STORE_CTX_init(ctx, c->store, leaf, others) != 1)
 		goto out;
 	X509_VERIFY_PARAM *p = X509_STORE_CTX_get0_param(ctx);
 	/* Neither the first nor the last of a chain counts as depth. */
 	X509_VERIFY_PARAM_set_depth(p, CLIENTCERT_CHAIN - 2);
 	X509_VERIFY_PARAM_set_auth_level(p, CLIENTCERT_LEVEL);
-	if (c->wants_crl)
-		X509_VERIFY_PARAM_set_flags(p, X509_V_FLAG_CRL_CHECK |
-						       X509_V_FLAG_CRL_CHECK_ALL);
+	X509_VERIFY_PARAM_set_flags(p, flags);
 	if (X509_VERIFY_PARAM_set_purpose(p, X509_PURPOSE_SSL_CLIENT) != 1)
 		goto out;
 	bool is_good = X509_verify_cert(ctx) == 1;
@@ -322,6 +321,22 @@ out:
 	X509_STORE_CTX_free(ctx);
 	ERR_clear_error();
 	return v;
+}
+
+/* OpenSSL looks at the lists before it verifies the certificates, and at a list means
+ * that all of it is hashed. Not for a stranger who just says that our CA issued his:
+ * only a chain that is good otherwise is held against the lists. */
+static enum cert_verdict
+verify_all(const struct clientcert *c, X509 *leaf, const STACK_OF(X509) * sent,
+	   int *error, X509 **issuer)
+{
+	enum cert_verdict v = verify(c, leaf, sent, 0, error, issuer);
+
+	if (v != CERT_GOOD || !c->wants_crl)
+		return v;
+	X509_free(*issuer);
+	return verify(c, leaf, sent, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL,
+		      error, issuer);
 }
 
 static void
@@ -356,7 +371,7 @@ clientcert_judge(const struct clientcert *c, X509 *leaf, const STACK_OF(X509) * 
 		add_text(facts, "too many certificates");
 		return;
 	}
-	facts->verdict = verify(c, leaf, sent, &error, &facts->issuer);
+	facts->verdict = verify_all(c, leaf, sent, &error, &facts->issuer);
 	if (facts->verdict != CERT_GOOD) {
 		add_text(facts, X509_verify_cert_error_string(error));
 	} else if (!is_for_clients(leaf)) {
