@@ -447,6 +447,12 @@ a_refusal_has_an_error_and_no_form(void)
 	w = wr_open(buf, sizeof(buf));
 	auth_write_bye(&w);
 	ok(strstr(read_back(&w), "type=complete"), "a logout is answered");
+	w = wr_open(buf, sizeof(buf));
+	auth_write_cert_request(&w, "<staff>");
+	s = read_back(&w);
+	ok(strstr(s, "type=auth-request") && strstr(s, "<tunnel-group><staff>") &&
+		   strstr(s, "<client-cert-request>") && !strstr(s, "<auth id"),
+	   "R75 a certificate is asked for, and nothing else: %s", s);
 }
 
 static void
