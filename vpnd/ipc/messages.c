@@ -41,6 +41,12 @@ const char *const event_name[EVENTS] = {
 	[EV_OPTION_IGNORED] = "option_ignored",
 };
 
+const char *const platform_name[PLATFORMS] = {
+	[PLATFORM_UNKNOWN] = "unknown", [PLATFORM_WIN] = "win",
+	[PLATFORM_MAC] = "mac",         [PLATFORM_LINUX] = "linux",
+	[PLATFORM_ANDROID] = "android", [PLATFORM_IOS] = "ios",
+};
+
 static void
 put_addr(struct wr *w, const struct ip_addr *a)
 {

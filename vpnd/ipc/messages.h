@@ -73,6 +73,17 @@ enum cert_verdict {
 
 enum dtls_mode { DTLS_NONE, DTLS_RESUME, DTLS_PSK };
 
+/* What a client says it runs on, as it is shown and sent between processes. */
+enum platform {
+	PLATFORM_UNKNOWN,
+	PLATFORM_WIN,
+	PLATFORM_MAC,   /* mac-intel */
+	PLATFORM_LINUX, /* linux, linux-64 */
+	PLATFORM_ANDROID,
+	PLATFORM_IOS, /* apple-ios */
+	PLATFORMS
+};
+
 /* Verdict on a token, from best to worst. */
 enum token_verdict {
 	TOKEN_OK,
@@ -394,6 +405,7 @@ struct ipc_row {
 extern const struct ipc_row ipc_row[IPC_TYPES];
 extern const char *const ipc_process_name[IPC_PROCESSES];
 extern const char *const event_name[EVENTS];
+extern const char *const platform_name[PLATFORMS];
 
 /* Bytes of the struct of that type. */
 size_t ipc_body_size(enum ipc_type type);

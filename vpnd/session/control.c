@@ -285,10 +285,7 @@ put_times(json_t *o, const struct session_table *t, const struct session *s,
 static const char *
 platform_text(uint8_t platform)
 {
-	static const char *const name[] = { "unknown", "win",     "mac",
-					    "linux",   "android", "ios" };
-
-	return name[platform < sizeof(name) / sizeof(name[0]) ? platform : 0];
+	return platform_name[platform < PLATFORMS ? platform : PLATFORM_UNKNOWN];
 }
 
 static json_t *

@@ -70,7 +70,7 @@ struct connect_req {
 	bool has_master;
 	uint8_t master[CONNECT_MASTER];
 	enum connect_cipher cipher; /* our choice among the offers */
-	enum auth_platform platform;
+	enum platform platform;
 	bool is_mobile;     /* mobile platform or X-CSTP-License: mobile */
 	bool is_anyconnect; /* Cisco's own client */
 };
@@ -93,7 +93,7 @@ struct connect_answer {
 	struct in_addr addr4;
 	struct in6_addr addr6;
 	bool full_ipv6;
-	enum auth_platform platform;
+	enum platform platform;
 
 	const struct in_addr *dns4;
 	const struct in6_addr *dns6;

@@ -759,7 +759,7 @@ login_on_grant(struct conn *c, const struct ipc_tunnel_grant *m)
 		return;
 	/* Computers name their platform at the login only. */
 	if (m->platform != PLATFORM_UNKNOWN) {
-		l->connect.platform = (enum auth_platform)m->platform;
+		l->connect.platform = (enum platform)m->platform;
 		l->connect.is_mobile |= auth_platform_is_mobile(l->connect.platform);
 	}
 	if (m->verdict == TOKEN_REFUSED) {

@@ -511,31 +511,19 @@ auth_group_from_url(const char *url, char *out, size_t cap)
 
 /* ---- who is asking ---- */
 
-static const char *const platform_names[] = {
-	[PLATFORM_UNKNOWN] = "unknown", [PLATFORM_WIN] = "win",
-	[PLATFORM_MAC] = "mac-intel",   [PLATFORM_LINUX] = "linux-64",
-	[PLATFORM_ANDROID] = "android", [PLATFORM_IOS] = "apple-ios",
-};
-
-const char *
-auth_platform_name(enum auth_platform p)
-{
-	return platform_names[p];
-}
-
 bool
-auth_platform_is_mobile(enum auth_platform p)
+auth_platform_is_mobile(enum platform p)
 {
 	return p == PLATFORM_ANDROID || p == PLATFORM_IOS;
 }
 
-static enum auth_platform
+static enum platform
 platform_in(struct span s)
 {
 	/* Order matters: "Linux Android", "Darwin_ARM (iPhone)", "Darwin". */
 	static const struct {
 		const char *word;
-		enum auth_platform p;
+		enum platform p;
 	} words[] = {
 		{ "android", PLATFORM_ANDROID }, { "apple-ios", PLATFORM_IOS },
 		{ "iphone", PLATFORM_IOS },      { "ipad", PLATFORM_IOS },
@@ -549,12 +537,12 @@ platform_in(struct span s)
 	return PLATFORM_UNKNOWN;
 }
 
-enum auth_platform
+enum platform
 auth_platform_of(const struct http_req *req, const char *device_id)
 {
 	static const char *const headers[] = { "X-AnyConnect-Identifier-Platform",
 					       "X-AnyConnect-Platform", "User-Agent" };
-	enum auth_platform p = PLATFORM_UNKNOWN;
+	enum platform p = PLATFORM_UNKNOWN;
 
 	if (device_id)
 		p = platform_in(span_str(device_id));

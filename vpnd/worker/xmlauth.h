@@ -17,6 +17,7 @@
 #include "common/http.h"
 #include "common/span.h"
 #include "common/wr.h"
+#include "vpnd/ipc/messages.h"
 
 enum {
 	AUTH_BODY_MAX = HTTP_BODY_MAX,
@@ -76,21 +77,10 @@ int auth_group_from_path(struct span path, char *out, size_t cap);
 /* The same from group-access, "https://vpn.example/staff". */
 int auth_group_from_url(const char *url, char *out, size_t cap);
 
-enum auth_platform {
-	PLATFORM_UNKNOWN,
-	PLATFORM_WIN,
-	PLATFORM_MAC,   /* mac-intel */
-	PLATFORM_LINUX, /* linux, linux-64 */
-	PLATFORM_ANDROID,
-	PLATFORM_IOS, /* apple-ios */
-};
-
-/* The name clients use for it: "win", "apple-ios", ...; "unknown". */
-const char *auth_platform_name(enum auth_platform p);
-bool auth_platform_is_mobile(enum auth_platform p);
+bool auth_platform_is_mobile(enum platform p);
 /* From device-id (NULL if there is no document), then the identifier headers,
  * X-AnyConnect-Platform, User-Agent. */
-enum auth_platform auth_platform_of(const struct http_req *req, const char *device_id);
+enum platform auth_platform_of(const struct http_req *req, const char *device_id);
 
 /* A Cisco client, by its User-Agent. openconnect calls itself "Open AnyConnect
  * VPN Agent" or "AnyConnect-compatible OpenConnect VPN Agent", so that is looked
