@@ -242,9 +242,11 @@ the_kernel_sends_it_only_from_an_address_of_its_own(void)
 	    system("ip link set lo up; for a in 10 77; do ip addr add 192.0.2.$a dev "
 		   "lo; "
 		   "ip addr add 2001:db8::$a/128 dev lo nodad; done; "
-		   /* the kernel settles an address in its own time */
-		   "while ip -6 addr show dev lo tentative | grep -q .; do :; done") !=
-		    0) {
+		   /* the kernel settles an address in its own time, and then its
+		    * route, without which what is sent to it arrives nowhere */
+		   "while ip -6 addr show dev lo tentative | grep -q . || "
+		   "[ $(ip -6 route show table local | grep -c 2001:db8:) -lt 2 ]; "
+		   "do :; done") != 0) {
 		ok(true, "sending # SKIP needs root");
 		return;
 	}
