@@ -21,7 +21,7 @@
 # Cables   seg_cut|seg_heal NODE SEG (silent), carrier NODE SEG up|down
 # Programs service_up NODE NAME, service_down NODE NAME (for good, SIGTERM),
 #          service_pids NODE NAME, kill9 NODE NAME (it comes back), sig NODE SIG NAME
-#          NAME: corosync keepalived hasync vpnd ddnsd; vpnd_process NODE worker|keys|...: pids
+#          NAME: corosync keepalived hasync vpnd acmed ddnsd; vpnd_process NODE worker|keys|...: pids
 # Clients  client_start, client_up, ... of lab.sh, by certificate authority;
 #          clients_up N; clients_remember NS..., clients_same NS...;
 #          flow_start NS..., flow_stop, flow_outage NS [SINCE]: longest gap in ms
@@ -196,6 +196,7 @@ service_command() { # NAME
 	hasync) echo "$TANDEM_BIN/hasync $HASYNC_OPTIONS" ;;
 	vpnd) echo "$TANDEM_BIN/vpnd $VPND_OPTIONS" ;;
 	ddnsd) echo "$TANDEM_BIN/ddnsd $DDNSD_OPTIONS" ;;
+	acmed) echo "$TANDEM_BIN/acmed $ACMED_OPTIONS" ;;
 	esac
 }
 # Restart=always; RestartSec as in the unit files.

@@ -64,7 +64,7 @@ is "... with the whole chain" "$(grep -c 'BEGIN CERT' <<< "$SAID")" 3
 is "R161 status and the wire agree" "$(ctl -j cert status | jq -r .nodes.primary.live.serial | tr a-f A-F)" \
 	"$(in_client openssl s_client -connect $SERVER:443 < /dev/null 2> /dev/null | openssl x509 -noout -serial | cut -d= -f2)"
 cert status
-like "R161 with issuer and end" "$SAID" "primary .* custom +Inter +.*$NAME.* \\(8[0-9] days\\)"
+like "R161 with issuer and end" "$SAID" "primary .* custom +Inter +.*$NAME.* \\((89|90) days\\)"
 print=$(served_pin=$(server_pin); echo "$served_pin")
 PIN=$print
 user_add alice secret-a
@@ -179,10 +179,11 @@ ok "R69 status marks it" within 3 self_said
 ok "... and vpnd's own is served" within 3 served_is "$own"
 vpnd_reload "$CONFIG" > /dev/null
 ok "back to custom: the upload is still there" within 3 served_is Inter
+files_gone() { ! ls "$LAB/state/certs"/custom* && ! grep -al BEGIN "$LAB/state"/cluster/{cert,csr}+primary; }
+fails "R67 key, upload and request are there" files_gone
 vpnd_reload "server { workers = 2  hostname = $NAME }
 certificate { method = auto }" > /dev/null
 ok "R67 back to auto: self-signed takes over" within 3 served_is "$own"
-files_gone() { ! ls "$LAB/state/certs"/custom* "$LAB/state"/cluster/*{cert,csr}+primary; }
 ok "R67 key, upload and request are deleted" within 3 files_gone
 refused "... and none is accepted" 'certificate.method is auto: set it to custom first' "${CSR[@]}"
 vpnd_reload "$CONFIG" > /dev/null; within 1 false
