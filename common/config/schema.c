@@ -1046,7 +1046,7 @@ const struct option config_options[] = {
 { SECTION_SERVER, "backup_hostname", &type_host, 0, 0, "", NULL, NULL, EFFECT_NEW, false,
   IN(backup_hostname), "Name that clients dial over the second uplink." },
 { SECTION_SERVER, "certificate", &type_path, 0, 0, "", NULL, NULL, EFFECT_NEW, false,
-  IN(certificate_file), "PEM file with the certificate and its chain; empty: self-signed." },
+  IN(certificate_file), "PEM file with the certificate and its chain, instead of what section certificate says." },
 { SECTION_SERVER, "key", &type_path, 0, 0, "", NULL, NULL, EFFECT_NEW, false,
   IN(key_file), "PEM file with the certificate's private key." },
 { SECTION_SERVER, "session_limit", &type_uint, 1, 100000, "sessions", "1500", NULL, EFFECT_LIVE, false,

@@ -3,6 +3,7 @@
  * byte says how the rest is shared out. */
 #include "acme/chain.h"
 
+#include <openssl/ec.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
