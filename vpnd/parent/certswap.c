@@ -208,7 +208,7 @@ challenge_read(struct parent *p, const char *file, int *memfd)
 {
 	char path[PATH_BYTES];
 	uint8_t *bytes = NULL;
-	struct stat st;
+	struct stat st = { 0 };
 	size_t n = 0;
 	int fd = open(path_of(p, file, path),
 		      O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -242,7 +242,7 @@ challenge_take(struct parent *p, const char *file, const char *name, bool *is_ke
 {
 	struct certswap *s = &p->certswap;
 	unsigned i = 0;
-	int fd, rc = challenge_read(p, file, &fd);
+	int fd = -1, rc = challenge_read(p, file, &fd);
 
 	if (rc < 0) {
 		log_limited(LOG_L_WARN, 0, "challenge for %s: %s", name, err_text(rc));

@@ -35,7 +35,7 @@ on_select(SSL *ssl, const unsigned char **out, unsigned char *out_n,
 static struct challenge *
 find(struct worker *w, struct span name)
 {
-	for (unsigned i = 0; i < w->n_challenge; i++) {
+	for (unsigned i = 0; i < w->n_challenge && name.n > 0; i++) {
 		struct challenge *c = &w->challenge[i];
 		if (strlen(c->name) == name.n &&
 		    strncasecmp(c->name, (const char *)name.p, name.n) == 0)
@@ -142,7 +142,9 @@ challenge_host(struct span server_name)
 	if (rd_u8(&r) != 0)
 		return (struct span){ 0 };
 	struct span name = rd_take(&r, rd_u16(&r));
-	return rd_short(&r) ? (struct span){ 0 } : name;
+	if (rd_short(&r))
+		return (struct span){ 0 };
+	return name;
 }
 
 int
