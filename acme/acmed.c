@@ -4,11 +4,9 @@
 #include "acme/acmed.h"
 
 #include "acme/automatic.h"
-#include "acme/clientca.h"
 #include "acme/control.h"
 #include "acme/custom.h"
 #include "acme/live.h"
-#include "acme/nodes.h"
 #include "common/config/running.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -20,10 +18,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -33,47 +29,7 @@ enum {
 	EXIT_OSERR = 71,
 	EXIT_CONFIG = 78
 };
-enum { LOOK_MS = 20, TICK_MS = 1000, KEY_WAIT_MS = 10000, KEY_POLL_US = 50000 };
-
-uint64_t
-acmed_wall_s(void)
-{
-	return (uint64_t)time(NULL);
-}
-
-size_t
-acmed_names(const struct config *c, const char *names[ACMED_NAMES])
-{
-	size_t n = 0;
-
-	if (c->hostname[0] != '\0')
-		names[n++] = c->hostname;
-	if (n > 0 && c->backup_hostname[0] != '\0' &&
-	    strcasecmp(c->hostname, c->backup_hostname) != 0)
-		names[n++] = c->backup_hostname;
-	return n;
-}
-
-/* ---- looking ---- */
-
-static void
-on_look(uv_timer_t *t)
-{
-	struct acmed *a = t->data;
-
-	custom_look(a->custom);
-	clientca_look(a);
-	automatic_look(a->automatic);
-	live_look(a->live, a);
-	nodes_look(a);
-}
-
-void
-acmed_look(struct acmed *a)
-{
-	if (!a->is_ending && !uv_is_active((uv_handle_t *)&a->look))
-		uv_timer_start(&a->look, on_look, LOOK_MS, 0);
-}
+enum { TICK_MS = 1000, KEY_WAIT_MS = 10000, KEY_POLL_US = 50000 };
 
 static void
 on_tick(uv_timer_t *t)

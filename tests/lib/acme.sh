@@ -39,7 +39,7 @@ dns_up() {
 	bg_ns wan pebble-challtestsrv -defaultIPv4 192.0.2.10 -defaultIPv6 "" \
 		-dns01 127.0.0.1:8053 -http01 "" -https01 "" -tlsalpn01 "" \
 		-management 127.0.0.1:8055 > "$LAB/dns.log" 2>&1
-	within 5 wan_curl -X POST -d '{"host":"x.test"}' http://127.0.0.1:8055/clear-a
+	within 15 wan_curl -X POST -d '{"host":"x.test"}' http://127.0.0.1:8055/clear-a
 }
 dns_set() { wan_curl -X POST -d '{"host":"'$1'"}' http://127.0.0.1:8055/clear-a; wan_curl -X POST -d '{"host":"'$1'","addresses":["'$2'"]}' http://127.0.0.1:8055/add-a; }
 txt_set() { wan_curl -X POST -d '{"host":"'$1'.","value":"'$2'"}' http://127.0.0.1:8055/set-txt; }
@@ -64,7 +64,7 @@ pebble_up() { # [VAR=VALUE...] [KEY=JSON...]
 		-dnsserver ${PEBBLE_DNS:-127.0.0.1:8053} >> "$LAB/pebble.log" 2>&1
 	pebble_pid=$BG
 	disown
-	within 5 wan_curl -o /dev/null -f $ACME_DIR
+	within 15 wan_curl -o /dev/null -f $ACME_DIR
 }
 pebble_down() { kill -9 $pebble_pid; within 3 test ! -e /proc/$pebble_pid; }
 pebble_root() { wan_curl https://192.0.2.1:15000/roots/${1:-0}; }

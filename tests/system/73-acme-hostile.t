@@ -12,7 +12,7 @@ hostile_up() {
 	(cd $LAB/h && exec nsenter --net=/run/netns/wan "$LAB_ROOT/tests/lib/hostile-acme" 192.0.2.1 14000 \
 		$LAB/acme.pem $LAB/acme.key $LAB/tlsca.pem $LAB/tlsca.key vpn.test) > $LAB/hostile.log 2>&1 < /dev/null &
 	disown
-	within 8 wan_curl -o /dev/null -f $ACME_DIR
+	within 15 wan_curl -o /dev/null -f $ACME_DIR
 }
 hostile_up || bail "no stand-in"
 requests() { wc -l < $LAB/h/requests; }
