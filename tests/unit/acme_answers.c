@@ -175,7 +175,8 @@ headers_keep_what_matters(void)
 static void
 renewal_comes_before_two_thirds(void)
 {
-	is_int(renew_at(0, 90 * 86400, 0), 60 * 86400, "R42 without jitter: two thirds");
+	is_int(renew_at(0, 90 * 86400, 0), 60 * 86400,
+	       "R42 without jitter: two thirds");
 	for (uint32_t r = 0; r < 100; r++) {
 		int64_t at = renew_at(1000, 1000 + 86400, r * 0x02345671u);
 		ok(at <= 1000 + 57600 && at >= 1000 + 57600 - 4321,
@@ -200,10 +201,14 @@ waits_grow_and_end_somewhere(void)
 		unsigned n;
 		uint64_t asked, want;
 	} cases[] = {
-		{ RENEW_UNREACHED, 1, 0, 5 },	  { RENEW_UNREACHED, 2, 0, 10 },
-		{ RENEW_UNREACHED, 9, 0, 1280 },  { RENEW_UNREACHED, 99, 0, 3600 },
-		{ RENEW_REFUSED, 1, 0, 60 },	  { RENEW_REFUSED, 3, 0, 240 },
-		{ RENEW_REFUSED, 4000, 0, 21600 }, { RENEW_REFUSED, 1, 7200, 7200 },
+		{ RENEW_UNREACHED, 1, 0, 5 },
+		{ RENEW_UNREACHED, 2, 0, 10 },
+		{ RENEW_UNREACHED, 9, 0, 1280 },
+		{ RENEW_UNREACHED, 99, 0, 3600 },
+		{ RENEW_REFUSED, 1, 0, 60 },
+		{ RENEW_REFUSED, 3, 0, 240 },
+		{ RENEW_REFUSED, 4000, 0, 21600 },
+		{ RENEW_REFUSED, 1, 7200, 7200 },
 		{ RENEW_REFUSED, 1, UINT64_MAX, 86400 },
 	};
 

@@ -105,7 +105,8 @@ static void
 what_jose_signed_verifies_and_ours_does(void)
 {
 	static const char theirs[] =
-		"{\"payload\":\"eyJ0ZXJtc09mU2VydmljZUFncmVlZCI6dHJ1ZX0\",\"protected\":"
+		"{\"payload\":\"eyJ0ZXJtc09mU2VydmljZUFncmVlZCI6dHJ1ZX0\","
+		"\"protected\":"
 		"\"eyJhbGciOiJFUzI1NiJ9\",\"signature\":\"101O1pnH4xUIRP1ksZmi2khm1BSHT"
 		"NEgTm3Fp5AI4bmm_7kHX9Mm9qOLjRRBhyF7FlyMar-xfAiVf1AdPZpRAw\"}";
 	EVP_PKEY *key = known_key();
@@ -152,7 +153,8 @@ a_mac_is_what_jose_says(void)
 	       "a MAC");
 	json_t *o = json_loads(jws, 0, NULL);
 	is_str(json_string_value(json_object_get(o, "protected")),
-	       "eyJhbGciOiJIUzI1NiIsImtpZCI6ImtpZC0xIiwidXJsIjoiaHR0cHM6Ly9jYS50ZXN0L25l"
+	       "eyJhbGciOiJIUzI1NiIsImtpZCI6ImtpZC0xIiwidXJsIjoiaHR0cHM6Ly9jYS50ZXN0L25"
+	       "l"
 	       "dyJ9",
 	       "of the same header");
 	is_str(json_string_value(json_object_get(o, "signature")),
@@ -243,8 +245,8 @@ a_chain_is_judged(void)
 	is_int(cert_self_signed(key2, other, 1, now, 30, &pem2), 0, "and another");
 	is_int(cert_judge(span_str(pem), key, names, 2, now, why, sizeof(why)), 0,
 	       "right names, key and time");
-	is_int(cert_judge(span_str(pem), key2, names, 2, now, why, sizeof(why)), E_INVAL,
-	       "another key");
+	is_int(cert_judge(span_str(pem), key2, names, 2, now, why, sizeof(why)),
+	       E_INVAL, "another key");
 	is_str(why, "the certificate is for another key", "said so");
 	is_int(cert_judge(span_str(pem), key, other, 1, now, why, sizeof(why)), E_INVAL,
 	       "another name");
@@ -258,8 +260,8 @@ a_chain_is_judged(void)
 	       E_INVAL, "not yet valid");
 	if (asprintf(&both, "%s%s", pem, pem2) < 0)
 		exit(1);
-	is_int(cert_judge(span_str(both), key, names, 2, now, why, sizeof(why)), E_INVAL,
-	       "a chain that does not hold");
+	is_int(cert_judge(span_str(both), key, names, 2, now, why, sizeof(why)),
+	       E_INVAL, "a chain that does not hold");
 	is_int(cert_judge(SPAN("hello"), key, names, 2, now, why, sizeof(why)), E_INVAL,
 	       "no PEM");
 	free(both);
