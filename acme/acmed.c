@@ -271,36 +271,39 @@ usage(FILE *to)
 int
 main(int argc, char **argv)
 {
-	struct acmed *a = calloc(1, sizeof(*a));
+	const char *conf = "/etc/tandem/tandem.conf", *node = "/etc/tandem/node.conf",
+		   *state = "/var/lib/tandem", *run_dir = "/run/tandem",
+		   *key = "/etc/tandem/pair.key";
 	enum log_level level = LOG_L_INFO;
 	bool only_check = false;
 	int o;
 
-	if (a == NULL)
-		return EXIT_OSERR;
-	a->conf_file = "/etc/tandem/tandem.conf";
-	a->node_file = "/etc/tandem/node.conf";
-	a->state_dir = "/var/lib/tandem";
-	a->run_dir = "/run/tandem";
-	a->key_file = "/etc/tandem/pair.key";
 	while ((o = getopt(argc, argv, "f:n:s:r:k:dtVh")) != -1)
 		switch (o) {
-		case 'f': a->conf_file = optarg; break;
-		case 'n': a->node_file = optarg; break;
-		case 's': a->state_dir = optarg; break;
-		case 'r': a->run_dir = optarg; break;
-		case 'k': a->key_file = optarg; break;
+		case 'f': conf = optarg; break;
+		case 'n': node = optarg; break;
+		case 's': state = optarg; break;
+		case 'r': run_dir = optarg; break;
+		case 'k': key = optarg; break;
 		case 'd': level = LOG_L_DEBUG; break;
 		case 't': only_check = true; break;
 		case 'V': puts("acmed " TANDEM_VERSION); return EXIT_OK;
 		case 'h': usage(stdout); return EXIT_OK;
 		default: usage(stderr); return EXIT_USAGE;
 		}
-	if (optind < argc || strlen(a->state_dir) > ACMED_PATH - 64 ||
-	    strlen(a->run_dir) > ACMED_PATH - 64) {
+	if (optind < argc || strlen(state) > ACMED_PATH - 64 ||
+	    strlen(run_dir) > ACMED_PATH - 64) {
 		usage(stderr);
 		return EXIT_USAGE;
 	}
+	struct acmed *a = calloc(1, sizeof(*a));
+	if (a == NULL)
+		return EXIT_OSERR;
+	a->conf_file = conf;
+	a->node_file = node;
+	a->state_dir = state;
+	a->run_dir = run_dir;
+	a->key_file = key;
 	log_open("acmed", "", level);
 	signal(SIGPIPE, SIG_IGN);
 	uv_loop_init(&a->loop);

@@ -574,7 +574,7 @@ static bool
 is_free(struct automatic *m, uint32_t id)
 {
 	struct control *c = m->a->control;
-	struct order_situation s;
+	struct order_situation s = { .is_auto = false };
 
 	if (m->a->config != NULL)
 		situation(m, &s);

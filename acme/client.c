@@ -64,7 +64,9 @@ take_nonce(struct client_answer *a, const char *v)
 	for (const char *p = v; *p != '\0'; p++)
 		if (!isalnum((uint8_t)*p) && *p != '-' && *p != '_')
 			return;
-	snprintf(a->nonce, sizeof(a->nonce), "%s", v);
+	size_t n = strlen(v);
+	if (n < sizeof(a->nonce))
+		memcpy(a->nonce, v, n + 1);
 }
 
 void
