@@ -190,6 +190,7 @@ struct config {
 	unsigned rekey_s;        /* 0: never; method is new-tunnel */
 	unsigned disconnected_s; /* a session without connection is kept so long */
 	unsigned mtu;            /* upper bound of the tunnel MTU, bytes */
+	unsigned bandwidth_up, bandwidth_down; /* per session, kbit/s; 0: no limit */
 
 	/* authentication */
 	unsigned login_timeout_s; /* one TLS connection's whole login */

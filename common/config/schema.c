@@ -1105,6 +1105,10 @@ const struct option config_options[] = {
   IN(rekey_s), "Age at which a tunnel is replaced by a new one; 0: never." },
 { SECTION_CLIENT, "mtu", &type_uint, 1280, 1500, "bytes", "1434", NULL, EFFECT_NEW, false,
   IN(mtu), "Upper bound of the tunnel's MTU." },
+{ SECTION_CLIENT, "bandwidth_up", &type_uint, 0, 100000000, "kbit/s", "0", NULL, EFFECT_LIVE, false,
+  IN(bandwidth_up), "What each session may send, packets with their headers; 0: no limit." },
+{ SECTION_CLIENT, "bandwidth_down", &type_uint, 0, 100000000, "kbit/s", "0", NULL, EFFECT_LIVE, false,
+  IN(bandwidth_down), "What each session may receive; 0: no limit." },
 { SECTION_CLIENT, "disconnected_timeout", &type_duration, 1, 256 * HOURS, "seconds", "30 minutes", NULL, EFFECT_NEW, false,
   IN(disconnected_s), "A session without a connection is kept this long." },
 

@@ -27,54 +27,101 @@ count_sent(struct worker *w, struct counters *k, size_t n)
 	k->active_ms = w->now_ms;
 }
 
+/* May this packet, which lies where it will be sealed, go now? */
+static bool
+goes_now(struct worker *w, struct tunnel *t, struct span packet, uint8_t tos)
+{
+	switch (shaper_take(&t->down, packet, tos, w->now_ms, &w->pace_budget)) {
+	case SHAPER_PASS: return true;
+	case SHAPER_QUEUED: pace_start(t); break;
+	case SHAPER_DROPPED: tunnel_counters(w, t)->dropped++; break;
+	}
+	return false;
+}
+
+/* A packet of n bytes lies behind the type byte of the slot. */
+static void
+send_dtls(struct worker *w, struct tunnel *t, uint8_t *slot, size_t n, uint8_t tos)
+{
+	struct counters *k = tunnel_counters(w, t);
+
+	slot[RECORD_HEADROOM] = CSTP_DATA;
+	if (dchan_send(t->dchan, slot, n + 1, tos & ECN_MASK) < 0) {
+		k->dropped++;
+		return;
+	}
+	count_sent(w, k, n);
+	k->dtls_tx_pkts++;
+}
+
 static void
 by_dtls(struct worker *w, struct tunnel *t, struct split *s)
 {
-	struct counters *k = tunnel_counters(w, t);
-	struct dchan *d = t->dchan;
 	size_t n;
 
 	for (;;) {
-		uint8_t *slot = dchan_slot(d);
-		uint8_t *text = slot + RECORD_HEADROOM;
-		if (split_next(s, text + 1, BATCH_SLOT_BYTES - RECORD_OVERHEAD - 1,
-			       &n) < 0)
+		uint8_t *slot = dchan_slot(t->dchan);
+		uint8_t *packet = slot + RECORD_HEADROOM + 1;
+		if (split_next(s, packet, BATCH_SLOT_BYTES - RECORD_OVERHEAD - 1, &n) <
+		    0)
 			return;
-		text[0] = CSTP_DATA;
-		if (!bucket_take(&t->down, n, w->now_ms) ||
-		    dchan_send(d, slot, n + 1, s->inner.tos & ECN_MASK) < 0) {
-			k->dropped++;
-			continue;
-		}
-		count_sent(w, k, n);
-		k->dtls_tx_pkts++;
+		if (goes_now(w, t, span_of(packet, n), s->inner.tos))
+			send_dtls(w, t, slot, n, s->inner.tos);
 	}
 }
 
-/* The newest is dropped when the client does not keep up: what waits is bounded,
- * and the inner transport slows down. */
+/* A packet of n bytes lies in w->text, behind room for the header. The newest is
+ * dropped when the client does not keep up: what waits is bounded, and the inner
+ * transport slows down. */
 static void
-by_tls(struct worker *w, struct tunnel *t, struct split *s)
+send_tls(struct worker *w, struct tunnel *t, size_t n)
 {
 	struct counters *k = tunnel_counters(w, t);
 	struct conn *c = t->conn;
-	uint8_t *frame = w->text;
+
+	cstp_header(w->text, CSTP_DATA, n);
+	if (!conn_has_room(c, n + CSTP_HEADER) ||
+	    conn_write(c, span_of(w->text, n + CSTP_HEADER)) < 0)
+		k->dropped++;
+	else
+		count_sent(w, k, n);
+}
+
+static void
+by_tls(struct worker *w, struct tunnel *t, struct split *s)
+{
+	struct conn *c = t->conn;
+	uint8_t *packet = w->text + CSTP_HEADER;
 	size_t n;
 
-	while (split_next(s, frame + CSTP_HEADER, CSTP_BODY_MAX, &n) == 0) {
+	while (split_next(s, packet, CSTP_BODY_MAX, &n) == 0) {
 		if (!conn_has_room(c, n + CSTP_HEADER))
 			conn_flush(c);
 		if (t->conn != c) /* the flush found the connection dead */
 			return;
-		cstp_header(frame, CSTP_DATA, n);
-		if (!conn_has_room(c, n + CSTP_HEADER) ||
-		    !bucket_take(&t->down, n, w->now_ms) ||
-		    conn_write(c, span_of(frame, n + CSTP_HEADER)) < 0) {
-			k->dropped++;
-			continue;
-		}
-		count_sent(w, k, n);
+		if (goes_now(w, t, span_of(packet, n), s->inner.tos))
+			send_tls(w, t, n);
 	}
+}
+
+void
+downlink_paced(struct worker *w, struct tunnel *t)
+{
+	size_t n;
+	uint8_t tos;
+
+	while (t->dchan != NULL) {
+		uint8_t *slot = dchan_slot(t->dchan);
+		if (!shaper_next(&t->down, w->now_ms, slot + RECORD_HEADROOM + 1,
+				 BATCH_SLOT_BYTES - RECORD_OVERHEAD - 1, &n, &tos,
+				 &w->pace_budget))
+			return;
+		send_dtls(w, t, slot, n, tos);
+	}
+	while (t->conn != NULL &&
+	       shaper_next(&t->down, w->now_ms, w->text + CSTP_HEADER, CSTP_BODY_MAX,
+			   &n, &tos, &w->pace_budget))
+		send_tls(w, t, n);
 }
 
 static struct tunnel *

@@ -14,6 +14,8 @@
  * are sent around network changes by clients that come back. */
 enum { DISCONNECT_LOGOUT = 0xb0 };
 
+#define BYTES_PER_KBIT UINT64_C(125)
+
 static struct in6_addr
 inner_key(const struct ip_addr *a)
 {
@@ -56,6 +58,7 @@ forget_address(struct worker *w, struct tunnel *t, const struct ip_addr *a)
 static void
 tunnel_free(struct worker *w, struct tunnel *t)
 {
+	pace_forget(t);
 	forget_address(w, t, &t->addr4);
 	forget_address(w, t, &t->addr6);
 	w->tunnel[t->slot] = NULL;
@@ -104,6 +107,23 @@ learn_address(struct worker *w, struct tunnel *t, const struct ip_addr *a)
 	return map_insert(w->by_inner, &key, t->slot);
 }
 
+static void
+set_limits(struct tunnel *t)
+{
+	const struct worker *w = t->w;
+
+	shaper_set(&t->up, w->cfg->bandwidth_up * BYTES_PER_KBIT, w->now_ms);
+	shaper_set(&t->down, w->cfg->bandwidth_down * BYTES_PER_KBIT, w->now_ms);
+}
+
+void
+tunnel_limit_all(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->slots; i++)
+		if (w->tunnel[i] != NULL)
+			set_limits(w->tunnel[i]);
+}
+
 struct tunnel *
 tunnel_take(struct worker *w, uint32_t slot, uint32_t gen, const struct ip_addr *addr4,
 	    const struct ip_addr *addr6)
@@ -127,6 +147,7 @@ tunnel_take(struct worker *w, uint32_t slot, uint32_t gen, const struct ip_addr 
 	t->addr6 = *addr6;
 	t->inner4 = ip_v4(addr4);
 	t->inner6 = ip_v6(addr6);
+	set_limits(t);
 	w->tunnel[slot] = t;
 	if (learn_address(w, t, addr4) < 0 || learn_address(w, t, addr6) < 0) {
 		tunnel_free(w, t);

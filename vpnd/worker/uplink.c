@@ -61,6 +61,22 @@ carry_congestion(struct inner *in)
 	return true;
 }
 
+static void
+go_on(struct worker *w, struct tunnel *t, const struct inner *in, bool by_dtls)
+{
+	struct counters *k = tunnel_counters(w, t);
+
+	if (merge_add(w->merge, in, t->slot) == E_LIMIT) {
+		uplink_flush(w);
+		merge_add(w->merge, in, t->slot);
+	}
+	k->rx_pkts++;
+	k->rx_bytes += in->packet.n;
+	if (by_dtls)
+		k->dtls_rx_pkts++;
+	k->active_ms = w->now_ms;
+}
+
 void
 uplink_packet(struct worker *w, struct tunnel *t, struct span packet, uint8_t outer_tos,
 	      bool by_dtls)
@@ -82,19 +98,28 @@ uplink_packet(struct worker *w, struct tunnel *t, struct span packet, uint8_t ou
 		k->dropped++;
 		return;
 	}
-	if (!bucket_take(&t->up, in.packet.n, w->now_ms)) {
-		k->dropped++;
-		return;
+	switch (shaper_take(&t->up, in.packet, by_dtls, w->now_ms, &w->pace_budget)) {
+	case SHAPER_PASS: go_on(w, t, &in, by_dtls); break;
+	case SHAPER_QUEUED: pace_start(t); break;
+	case SHAPER_DROPPED: k->dropped++; break;
 	}
-	if (merge_add(w->merge, &in, t->slot) == E_LIMIT) {
-		uplink_flush(w);
-		merge_add(w->merge, &in, t->slot);
+}
+
+/* They are collected in w->text, which must not be used until they are written. */
+void
+uplink_paced(struct worker *w, struct tunnel *t)
+{
+	size_t at = 0, n;
+	uint8_t by_dtls;
+	struct inner in;
+
+	while (shaper_next(&t->up, w->now_ms, w->text + at, RECV_BYTES - at, &n,
+			   &by_dtls, &w->pace_budget)) {
+		if (inner_parse(span_of(w->text + at, n), &in) == 0)
+			go_on(w, t, &in, by_dtls);
+		at += n;
 	}
-	k->rx_pkts++;
-	k->rx_bytes += in.packet.n;
-	if (by_dtls)
-		k->dtls_rx_pkts++;
-	k->active_ms = w->now_ms;
+	uplink_flush(w);
 }
 
 /* Some kernels take the offload and refuse the merged write: then never again. */

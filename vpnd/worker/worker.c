@@ -172,6 +172,7 @@ on_config(void *arg, struct peer *from, const union ipc_body *m, const int *fds)
 		if (cfg->log_debug)
 			log_set_level(LOG_L_DEBUG);
 		make_profile(w);
+		tunnel_limit_all(w);
 		if (w->tls == NULL)
 			rc = tls_init(w);
 		else
@@ -546,6 +547,7 @@ worker_main(const struct child *c)
 	uv_check_init(&w.loop, &check);
 	check.data = &w;
 	uv_check_start(&check, on_check);
+	pace_init(&w);
 	uv_timer_init(&w.loop, &w.tick);
 	w.tick.data = &w;
 	uv_timer_start(&w.tick, on_tick, TICK_MS, TICK_MS);

@@ -24,11 +24,11 @@
 #include "vpnd/ipc/counters.h"
 #include "vpnd/ipc/peer.h"
 #include "vpnd/worker/batch.h"
-#include "vpnd/worker/bucket.h"
 #include "vpnd/worker/clientcert.h"
 #include "vpnd/worker/connect.h"
 #include "vpnd/worker/dtls.h"
 #include "vpnd/worker/record.h"
+#include "vpnd/worker/shaper.h"
 #include "vpnd/worker/xmlauth.h"
 
 #include <openssl/ssl.h>
@@ -131,9 +131,11 @@ struct tunnel {
 	struct in_addr inner4;       /* the same, as the packet check wants them */
 	struct in6_addr inner6;
 	uint16_t mtu;
-	struct bucket up, down; /* limits of the session's policy */
-	uint32_t n_dchans;      /* DTLS channels, handshakes included */
-	bool is_dtls_hopeless;  /* its path is too small for the smallest MTU */
+	struct shaper up, down; /* what the session may use */
+	bool is_paced;          /* something waits; in the worker's list */
+	struct tunnel *next_paced;
+	uint32_t n_dchans;     /* DTLS channels, handshakes included */
+	bool is_dtls_hopeless; /* its path is too small for the smallest MTU */
 	unsigned dpd_s;
 	char *user;
 	struct ipc_tunnel_report *report; /* what session needs after its restart */
@@ -210,6 +212,10 @@ struct worker {
 	unsigned strays, asked; /* records of unknown peers, this second */
 	struct batch_rx *rx;
 	bool is_stopping;
+
+	uv_timer_t pace; /* runs while something waits for its bandwidth */
+	struct tunnel *paced;
+	size_t pace_budget; /* bytes that queues may still take */
 
 	uint64_t now_ms;
 	uint8_t *recv;  /* RECV_BYTES */
@@ -297,6 +303,8 @@ void tunnel_feed(struct conn *c, struct span in);
 void tunnel_tick(struct conn *c);
 void tunnel_on_close(struct worker *w, const struct ipc_tunnel_close *m);
 void tunnel_report_all(struct worker *w);
+/* The configuration has changed: its limits apply to running sessions too. */
+void tunnel_limit_all(struct worker *w);
 /* The id that every process's log lines carry: the first four bytes as hex. */
 uint32_t tunnel_sid32(const uint8_t sid[IPC_SID]);
 struct counters *tunnel_counters(struct worker *w, const struct tunnel *t);
@@ -335,5 +343,13 @@ void uplink_packet(struct worker *w, struct tunnel *t, struct span packet,
 		   uint8_t outer_tos, bool by_dtls);
 void uplink_flush(struct worker *w);
 void downlink_readable(struct worker *w);
+/* What waited for the session's bandwidth and may go now. */
+void uplink_paced(struct worker *w, struct tunnel *t);
+void downlink_paced(struct worker *w, struct tunnel *t);
+
+/* pace.c */
+int pace_init(struct worker *w);
+void pace_start(struct tunnel *t);
+void pace_forget(struct tunnel *t);
 
 #endif
