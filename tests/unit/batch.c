@@ -55,13 +55,16 @@ static struct {
 	int rc;
 } failed;
 
-static void
+static bool fragments;
+
+static bool
 on_error(void *arg, uint32_t tag, size_t n, int rc)
 {
 	failed.calls++;
 	failed.tag = tag;
 	failed.n = n;
 	failed.rc = rc;
+	return fragments;
 }
 
 static uint8_t text[BATCH_SLOT_BYTES];
@@ -479,6 +482,15 @@ datagrams_too_long_for_the_path_are_reported(struct batch_tx *to)
 	is_int(batch_rx_read(rx, c, &list), 4, "the others arrived");
 	ok(list[0].n == 100 && list[1].n == 1280 - 48, "the shorter last one first");
 	is_int(batch_tx_has_gso(to), had_gso, "a small path does not end UDP_SEGMENT");
+
+	fragments = true;
+	for (int i = 0; i < 3; i++)
+		push(to, &path, 1280 - 47, 'x', 0, 7);
+	is_int(batch_tx_flush(to, s), 3, "in fragments, if that is wanted");
+	is_int(batch_rx_read(rx, c, &list), 3, "they arrive whole");
+	fragments = false;
+	push(to, &path, 1280 - 47, 'x', 0, 7);
+	is_int(batch_tx_flush(to, s), 0, "the next one not");
 	close(s);
 	close(c);
 }
@@ -512,6 +524,14 @@ in_a_small_network(void)
 	wrong += failed.calls != 3 || failed.tag != 7 || failed.rc != -EMSGSIZE;
 	wrong += batch_rx_read(rx, c, &list) != 3 || list[2].n != 1300 - 28;
 	wrong += !batch_tx_has_gso(tx);
+	fragments = true;
+	for (int i = 0; i < 3; i++)
+		push(tx, &path, 1300 - 27, 'x', 0, 7);
+	wrong += batch_tx_flush(tx, s) != 3;
+	wrong += batch_rx_read(rx, c, &list) != 3 || list[2].n != 1300 - 27;
+	fragments = false;
+	push(tx, &path, 1300 - 27, 'x', 0, 7);
+	wrong += batch_tx_flush(tx, s) != 0;
 	return wrong;
 }
 

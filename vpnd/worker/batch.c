@@ -498,12 +498,34 @@ is_full(int why)
 	return why == EAGAIN || why == EWOULDBLOCK || why == ENOBUFS;
 }
 
-static void
-report(struct batch_tx *tx, const struct run *r, size_t n, int why)
+/* For one message fragments are allowed; DF is the socket's, not a message's. */
+static bool
+send_in_fragments(struct batch_tx *tx, int fd, unsigned at)
 {
-	tx->failed++;
-	if (tx->on_error)
-		tx->on_error(tx->arg, r->tag, n, -why);
+	bool is6 = tx->to[at].sa.sa_family == AF_INET6;
+	int level = is6 ? IPPROTO_IPV6 : IPPROTO_IP;
+	int name = is6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER;
+
+	(void)option(fd, level, name, is6 ? IPV6_PMTUDISC_DONT : IP_PMTUDISC_DONT);
+	if (is6)
+		(void)option(fd, level, IPV6_DONTFRAG, 0);
+	ssize_t n = sendmsg(fd, &tx->msgs[at].msg_hdr, MSG_DONTWAIT);
+	(void)option(fd, level, name, is6 ? IPV6_PMTUDISC_DO : IP_PMTUDISC_DO);
+	if (is6)
+		(void)option(fd, level, IPV6_DONTFRAG, 1);
+	return n >= 0;
+}
+
+/* The datagram that stands in message `at`, alone, could not be sent. */
+static void
+report(struct batch_tx *tx, int fd, unsigned at, const struct run *r, size_t n, int why)
+{
+	bool fragment = tx->on_error && tx->on_error(tx->arg, r->tag, n, -why);
+
+	if (fragment && why == EMSGSIZE && send_in_fragments(tx, fd, at))
+		tx->sent++;
+	else
+		tx->failed++;
 }
 
 /* The run was refused as one message, and nothing of it has left: send its
@@ -529,7 +551,7 @@ resend_singly(struct batch_tx *tx, int fd, unsigned at, int refused)
 			return;
 		}
 		if (n < 0)
-			report(tx, r, v->iov_len, errno);
+			report(tx, fd, at, r, v->iov_len, errno);
 		else
 			tx->sent++;
 		if (n >= 0 && off == 0 && refused != EMSGSIZE)
@@ -547,9 +569,10 @@ piece_failed(struct batch_tx *tx, int fd, unsigned at, int why)
 		resend_singly(tx, fd, at, why);
 	} else if (p->count > 1) {
 		for (size_t off = 0; off < p->run->n; off += p->run->seg)
-			report(tx, p->run, datagram_of(p->run, off).iov_len, why);
+			report(tx, fd, at, p->run, datagram_of(p->run, off).iov_len,
+			       why);
 	} else {
-		report(tx, p->run, tx->iov[at].iov_len, why);
+		report(tx, fd, at, p->run, tx->iov[at].iov_len, why);
 	}
 }
 

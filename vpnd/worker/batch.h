@@ -88,8 +88,9 @@ uint64_t batch_rx_oversize(const struct batch_rx *);
 /* ---- sending ---- */
 
 /* This datagram of n bytes could not be sent: rc is -EMSGSIZE (lower the MTU below
- * n), or another -errno. `tag` is what batch_tx_push was given. */
-typedef void batch_on_error(void *arg, uint32_t tag, size_t n, int rc);
+ * n), or another -errno. `tag` is what batch_tx_push was given. True, only for
+ * -EMSGSIZE: there is nothing smaller to be had, send it in fragments. */
+typedef bool batch_on_error(void *arg, uint32_t tag, size_t n, int rc);
 
 struct batch_tx;
 

@@ -31,8 +31,12 @@ enum {
 	STRAYS_ASKED_PER_S = 50, /* other workers, by way of session */
 	STRAY_CANDIDATES = 8,
 	DTLS_UDP_MTU = 1400, /* of handshake datagrams */
-	MTU_FLOOR = 464, /* inner, without IPv6: what a path of 576 carries, nearly */
+	MTU_FLOOR = 576,     /* inner, without IPv6; clients and kernels go no lower */
+	IP6_MTU_MIN = 1280,  /* RFC 8200 5 */
 };
+
+/* In a datagram's tag, beside the slot: never in fragments. */
+#define TAG_WHOLE (UINT32_C(1) << 31)
 
 struct hello_wait {
 	bool is_used;
@@ -172,8 +176,8 @@ dchan_slot(struct dchan *d)
 	return slot;
 }
 
-int
-dchan_send(struct dchan *d, uint8_t *slot, size_t n, uint8_t tos)
+static int
+seal_and_queue(struct dchan *d, uint8_t *slot, size_t n, uint8_t tos, uint32_t tag)
 {
 	struct listener *l = &d->w->listener[d->listener];
 	size_t total;
@@ -182,45 +186,56 @@ dchan_send(struct dchan *d, uint8_t *slot, size_t n, uint8_t tos)
 	int rc = record_seal(&d->tx, slot + RECORD_HEADROOM, n, &total);
 
 	if (rc == 0)
-		batch_tx_push(l->tx, slot, total, tos, d->tunnel->slot);
+		batch_tx_push(l->tx, slot, total, tos, tag);
 	return rc;
+}
+
+int
+dchan_send(struct dchan *d, uint8_t *slot, size_t n, uint8_t tos)
+{
+	return seal_and_queue(d, slot, n, tos, d->tunnel->slot);
 }
 
 /* The kernel learnt a smaller path. The TCP connection to the same host knows how
  * small; without one here, a step down. The inner hosts hear of it through the host
- * route. A path that cannot carry the smallest MTU leaves only TLS (the channel is
- * closed by the next tick: its caller is in the middle of using it). */
-static void
+ * route. False: it cannot become smaller. An MTU below 1280 says that there is no IPv6
+ * inside, whatever addresses were given. */
+static bool
 shrink(struct tunnel *t, size_t sent)
 {
-	size_t floor = t->addr6.family != 0 ? 1280 : MTU_FLOOR, mtu = sent * 3 / 4;
+	bool has_v6 = t->addr6.family != 0 && t->mtu >= IP6_MTU_MIN;
+	size_t floor = has_v6 ? IP6_MTU_MIN : MTU_FLOOR, mtu = sent * 3 / 4;
 	unsigned path = t->conn != NULL ? conn_path_mtu(t->conn) : 0;
 	size_t outer = t->conn != NULL && t->conn->local.family == 6 ? 40 : 20;
 
 	if (path > 0 && path < sent + outer + 8)
 		mtu = path - outer - 8;
 	mtu = mtu > RECORD_OVERHEAD + 1 + floor ? mtu - RECORD_OVERHEAD - 1 : floor;
-	if (mtu >= t->mtu) {
-		t->is_dtls_hopeless = t->mtu <= floor;
-		return;
-	}
+	if (mtu >= t->mtu)
+		return t->mtu > floor;
 	t->mtu = (uint16_t)mtu;
 	struct ipc_tunnel_mtu m = { .slot = t->slot, .gen = t->gen, .mtu = t->mtu };
 	peer_send(&t->w->session, IPC_tunnel_mtu, &m);
 	log_info(t->sid32, "path became smaller: tunnel MTU %u", t->mtu);
+	return true;
 }
 
-void
-dchan_on_send_error(void *arg, uint32_t slot, size_t n, int rc)
+/* What cannot be smaller leaves in fragments; but not the answer to a client's probe,
+ * which would learn from it that the path is wide. */
+bool
+dchan_on_send_error(void *arg, uint32_t tag, size_t n, int rc)
 {
 	struct worker *w = arg;
+	uint32_t slot = tag & ~TAG_WHOLE;
 	struct tunnel *t = slot < w->slots ? w->tunnel[slot] : NULL;
 
 	if (t == NULL)
-		return;
+		return false;
+	if (rc == -EMSGSIZE && !(tag & TAG_WHOLE) && n > RECORD_OVERHEAD + 1 &&
+	    !shrink(t, n))
+		return true;
 	tunnel_counters(w, t)->dropped++;
-	if (rc == -EMSGSIZE && n > RECORD_OVERHEAD + 1)
-		shrink(t, n);
+	return false;
 }
 
 /* -- hello -- */
@@ -469,7 +484,7 @@ answer(struct dchan *d, enum cstp_type type, struct span body)
 	slot[RECORD_HEADROOM] = type;
 	if (body.n > 0)
 		memcpy(slot + RECORD_HEADROOM + 1, body.p, body.n);
-	dchan_send(d, slot, body.n + 1, 0);
+	seal_and_queue(d, slot, body.n + 1, 0, d->tunnel->slot | TAG_WHOLE);
 }
 
 /* A packet as large as this one came through: the path carries it, and so it
@@ -751,9 +766,6 @@ tick(struct dchan *d)
 			 dtls_next_timeout_ms(d->hs) == 0 &&
 			 dtls_on_timeout(d->hs) == E_TLS)
 			dchan_close(d, "handshake failed", false);
-	} else if (d->tunnel->is_dtls_hopeless) {
-		d->tunnel->is_dtls_hopeless = false;
-		dchan_close(d, "path too small", true);
 	} else if (dpd != 0 && silent >= 2 * dpd + dpd / 2) {
 		dchan_close(d, "silent", true);
 	} else if (dpd != 0 && silent >= dpd && now - d->dpd_ms >= dpd / 2) {

@@ -134,8 +134,7 @@ struct tunnel {
 	struct shaper up, down; /* what the session may use */
 	bool is_paced;          /* something waits; in the worker's list */
 	struct tunnel *next_paced;
-	uint32_t n_dchans;     /* DTLS channels, handshakes included */
-	bool is_dtls_hopeless; /* its path is too small for the smallest MTU */
+	uint32_t n_dchans; /* DTLS channels, handshakes included */
 	unsigned dpd_s;
 	char *user;
 	struct ipc_tunnel_report *report; /* what session needs after its restart */
@@ -322,8 +321,9 @@ void dchan_adopt(struct worker *w, unsigned listener, const struct batch_path *p
  * batch: seal and queue it. */
 int dchan_send(struct dchan *d, uint8_t *slot, size_t n, uint8_t tos);
 uint8_t *dchan_slot(struct dchan *d);
-/* The socket said that n bytes do not fit: shrink this session's packets. */
-void dchan_on_send_error(void *arg, uint32_t slot, size_t n, int rc);
+/* The socket said that n bytes do not fit: shrink this session's packets, or if that
+ * is at its end, let them leave in fragments (true). */
+bool dchan_on_send_error(void *arg, uint32_t tag, size_t n, int rc);
 void dchan_close(struct dchan *d, const char *why, bool tell);
 void dchan_on_try(struct worker *w, const struct ipc_dtls_try *m);
 void dchan_on_take(struct worker *w, const struct ipc_dtls_take *m);
