@@ -105,7 +105,8 @@ client_ca() {
 }
 # openconnect's options for this certificate, with the intermediate.
 cert() { echo -c $PKI/$1-chain.pem -k $PKI/$1.key; }
-# The last refusal's word, and whether there was one since MARK events.
+# The last refusal's word. The event may come a moment after the client was told.
+reason_is() { within 1 eval "[ \"\$(last_reason)\" = $1 ]"; }
 last_reason() {
 	ctl -j events --last 50 | jq -r 'if .events then .events[] else . end
 		| select(.event == "auth_failure") | .reason' | tail -n 1

@@ -58,7 +58,7 @@ forms() { grep -cE '<(form|input)' "$1"; }
 refused() { # REASON TEXT NS OPTIONS...
 	client_try 10 alice@$3 --dump-http-traffic "${@:4}"
 	[ "$CLIENT_RC" != 0 ] && client_log_has "Certificate Validation Failure: $2" $3 &&
-		[ "$(last_reason)" = "$1" ] && [ "$(forms $LAB/$3.log)" = 0 ]
+		reason_is "$1" && [ "$(forms $LAB/$3.log)" = 0 ]
 }
 ok "R75 R76 no certificate: the client reports it, there is no form" refused cert_missing "no certificate" c2
 ok "R75 R76 another CA of the same name" refused cert_untrusted "the certificate is not accepted" c2 $(cert by-twin)
@@ -71,7 +71,7 @@ sent() { xml_init | xml_post / --cert $PKI/$1-chain.pem --key $PKI/$1.key; }
 answer=$(sent by-public)
 like "R78 a certificate of a public CA in the system's store is refused" "$answer" 'Certificate Validation Failure'
 unlike "R75 ... before any form" "$answer" '<(form|input)'
-is "R78 ... as untrusted" "$(last_reason)" cert_untrusted
+ok "R78 ... as untrusted" reason_is cert_untrusted
 like "R78 a self-signed one is refused" "$(sent self)" 'Certificate Validation Failure'
 is "a key of more than 4096 bits ends the handshake" "$(sent huge)" ''
 ok "... as an event" event_seen tls_reject
@@ -100,7 +100,7 @@ like "... with its name in it" "$answer" 'name="username"[^>]*value="alice"'
 PASSWORD=wrong client_try 10 alice@c2 $(cert alice)
 unset PASSWORD
 ok "R77 a good certificate and a wrong password: refused" test "$CLIENT_RC" != 0
-is "R77 ... as a wrong password" "$(last_reason)" wrong_password
+ok "R77 ... as a wrong password" reason_is wrong_password
 ok "R77 both right: in" client_up alice@c2 $(cert alice)
 ok "... with data" pings c2
 ok "... the event names the certificate" event_seen auth_success '.user == "alice" and .text == "certificate of alice"'

@@ -18,7 +18,7 @@ vpnd_up "$(with soft)" || bail "no vpnd"
 user_add alice secret-a && user_add carol secret-c || bail "no users"
 sent() { xml_init | xml_post / --cert $PKI/$1-chain.pem --key $PKI/$1.key; }
 passes() { sent $1 | grep -q '<form'; }
-refused() { ! passes $1 && [ "$(last_reason)" = $2 ]; }
+refused() { ! passes $1 && reason_is $2; }
 responder() { # [openssl ocsp options]
 	(cd $PKI && exec nsenter --net=/run/netns/lan openssl ocsp -index index.txt -port 2560 -rsigner ocsp.pem \
 		-rkey ocsp.key -CA int.pem "$@") > $LAB/ocsp.log 2>&1 < /dev/null &

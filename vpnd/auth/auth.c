@@ -357,7 +357,7 @@ first_factor(struct job *j, const struct user *u)
 /* -- certificates -- */
 
 static void
-refuse_certificate(struct job *j, enum cert_verdict v)
+tell_bad_certificate(struct job *j, enum cert_verdict v)
 {
 	/* A stranger must not fill the event ring. */
 	static struct log_limit limit;
@@ -365,7 +365,6 @@ refuse_certificate(struct job *j, enum cert_verdict v)
 			       .attempt = j->state.attempt,
 			       .source = j->step.source };
 
-	send_ask(j, LOGIN_REFUSED, cert_bad[v].text);
 	if (!log_allowed(&limit))
 		return;
 	snprintf(e.user, sizeof(e.user), "%s", j->step.cert_user);
@@ -396,10 +395,12 @@ certificate_passes(struct job *j)
 		       sizeof(j->state.cert_user));
 		return true;
 	}
-	if (v == CERT_NONE && !j->step.has_no_cert)
+	if (v == CERT_NONE && !j->step.has_no_cert) {
 		send_ask(j, LOGIN_CERT, "");
-	else
-		refuse_certificate(j, v);
+		return false;
+	}
+	tell_bad_certificate(j, v);
+	send_ask(j, LOGIN_REFUSED, cert_bad[v].text);
 	return false;
 }
 
