@@ -155,7 +155,9 @@ client_ca_read(struct parent *p)
 	if (lseek(ca->ca_fd, 0, SEEK_END) == 0)
 		log_warn(0,
 			 "authentication.client_certificate: there is no %s: no client "
-			 "certificate is accepted until a client CA is uploaded",
+			 "certificate is accepted until one is uploaded with 'vpnctl "
+			 "cert "
+			 "client-ca upload FILE'",
 			 path);
 	log_info(0, "client CA: read%s", wants_crl ? ", with revocation lists" : "");
 	for (unsigned i = 0; i < p->n_process; i++)
