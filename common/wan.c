@@ -2,6 +2,7 @@
 #include "common/wan.h"
 
 #include <ifaddrs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,7 +59,7 @@ take_own(unsigned family, const char *ifname, const struct wan_own *own, size_t 
 	unsigned did = 0;
 
 	for (size_t i = 0; i < n && did < room; i++)
-		if (own[i].addr.family == family &&
+		if (own[i].addr.family == family && !own[i].is_passing &&
 		    strcmp(own[i].ifname, ifname) == 0 && is_dialable(&own[i].addr)) {
 			out[did] = own[i].addr;
 			out[did++].port = 0;
@@ -97,6 +98,32 @@ mask_len(const struct sockaddr *sa)
 	return len;
 }
 
+/* Of IPv6: not one that is temporary (RFC 8981), deprecated, or not certain yet. What
+ * the kernel shows of it: address, index, prefix length, scope, flags, name. */
+static bool
+is_lasting(const struct ip_addr *a)
+{
+	enum {
+		TEMPORARY = 0x01,
+		DAD_FAILED = 0x08,
+		DEPRECATED = 0x20,
+		TENTATIVE = 0x40
+	};
+	FILE *f = a->family == 6 ? fopen("/proc/net/if_inet6", "re") : NULL;
+	char line[128], want[33];
+	unsigned flags = 0, seen;
+
+	for (unsigned i = 0; i < 16; i++)
+		snprintf(want + 2 * i, 3, "%02x", a->b[i]);
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (strncmp(line, want, 32) == 0 &&
+		    sscanf(line + 32, "%*x %*x %*x %x", &seen) == 1)
+			flags = seen;
+	if (f != NULL)
+		fclose(f);
+	return (flags & (TEMPORARY | DAD_FAILED | DEPRECATED | TENTATIVE)) == 0;
+}
+
 unsigned
 wan_addresses(const struct config *c, const char *ifname, struct ip_addr out[WAN_ADDRS])
 {
@@ -116,6 +143,7 @@ wan_addresses(const struct config *c, const char *ifname, struct ip_addr out[WAN
 		if (own[n].addr.family == 0)
 			continue;
 		own[n].addr.port = 0;
+		own[n].is_passing = !is_lasting(&own[n].addr);
 		/* The mask's own family field is not reliable. */
 		struct sockaddr_storage mask = { 0 };
 		memcpy(&mask, i->ifa_netmask,

@@ -18,7 +18,8 @@ enum { WAN_ADDRS = 8 }; /* of one uplink; more are left out */
 struct wan_own {
 	char ifname[IF_NAMESIZE];
 	struct ip_addr addr;
-	uint8_t len; /* of its network's prefix */
+	uint8_t len;     /* of its network's prefix */
+	bool is_passing; /* it will go, or is not certain yet: nothing to dial */
 };
 
 /* Port 0; no link-local and no loopback addresses. How many were written. */

@@ -102,13 +102,13 @@ static void
 take_object(struct store *s, const struct cluster_msg *m)
 {
 	char name[CLUSTER_NAME_MAX + 1];
-	bool is_gone = m->flags & CLUSTER_REMOVE;
+	struct span gone = { 0 };
 
 	if (m->name.n >= sizeof(name))
 		return;
 	memcpy(name, m->name.p, m->name.n);
 	name[m->name.n] = '\0';
-	s->h->on_object(s->arg, name, is_gone ? (struct span){ 0 } : m->bytes,
+	s->h->on_object(s->arg, name, m->flags & CLUSTER_REMOVE ? gone : m->bytes,
 			span_is(m->writer, s->node));
 }
 

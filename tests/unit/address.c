@@ -280,11 +280,11 @@ server_answer(uv_udp_t *u, ssize_t n, const uv_buf_t *b, const struct sockaddr *
 }
 
 static void
-server_up(struct server *s, uv_loop_t *loop, const char *says)
+server_up(struct server *s, uv_loop_t *loop, const char *at, const char *says)
 {
 	struct sockaddr_storage ss;
 	int n = sizeof(ss);
-	struct ip_addr any = ip("127.0.0.1");
+	struct ip_addr any = ip(at);
 
 	*s = (struct server){ .says = ip(says) };
 	uv_udp_init(loop, &s->udp);
@@ -321,13 +321,14 @@ search(struct search *s, uint8_t family, const char *fixed, const char *own,
 {
 	struct address_ask ask = { .family = family };
 	struct address_job *job;
+	const char *at = own != NULL && strchr(own, ':') ? "::1" : "127.0.0.1";
 	char a[IP_TEXT], b[IP_TEXT];
 	uv_loop_t loop;
 
 	*s = (struct search){ 0 };
 	uv_loop_init(&loop);
-	server_up(&s->a, &loop, says_a ? says_a : "192.0.2.9");
-	server_up(&s->b, &loop, says_b ? says_b : "192.0.2.9");
+	server_up(&s->a, &loop, at, says_a ? says_a : "192.0.2.9");
+	server_up(&s->b, &loop, at, says_b ? says_b : "192.0.2.9");
 	snprintf(ask.ifname, sizeof(ask.ifname), "lo");
 	if (fixed)
 		ask.fixed = ip(fixed);
@@ -410,6 +411,12 @@ the_order(void)
 		    "203.0.113.1", ADDRESS_STUN),
 	   "two datagrams are lost");
 	ok(s.ms >= 1500 && s.ms < 3400, "found by the third, after %d ms", (int)s.ms);
+	ok(is_found(search(&s, 6, NULL, "::1", "2001:db8::9", "2001:db8::9", NULL),
+		    "2001:db8::9", ADDRESS_STUN),
+	   "the same in IPv6");
+	ok(is_refused(search(&s, 6, NULL, "::1", "fd00::9", "fd00::9", NULL),
+		      "says fd00::9, which is private (unique local)"),
+	   "where a NAT66 has nothing to say");
 	ok(is_refused(search(&s, 4, NULL, "127.0.0.1", NULL, NULL, NULL),
 		      "lo has 127.0.0.1, which is loopback"),
 	   "nobody to ask");

@@ -76,6 +76,10 @@ of_one_alone(void)
 
 	is_str(list(&c, "eth0", o, 5), "203.0.113.5 2001:db8::5",
 	       "its own, without link-local and loopback");
+	o[5] = own("eth0", "2001:db8::6", 64);
+	o[3].is_passing = true;
+	is_str(list(&c, "eth0", o, 6), "203.0.113.5 2001:db8::6",
+	       "not a temporary one of privacy");
 	for (unsigned i = 0; i < 20; i++)
 		o[i] = own("eth0", "203.0.113.5", 24);
 	struct ip_addr out[WAN_ADDRS];
