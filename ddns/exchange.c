@@ -5,7 +5,6 @@
 #include "common/log.h"
 #include "common/rd.h"
 #include "common/wr.h"
-#include "ddns/stun.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

@@ -15,20 +15,14 @@
 #ifndef DDNS_EXCHANGE_H
 #define DDNS_EXCHANGE_H
 
+#include "ddns/egress.h"
 #include "ddns/message.h"
 
-#include <net/if.h>
 #include <uv.h>
 
 enum { EXCHANGE_SECRET = 1024 }; /* base64 of a key, NUL counted */
 
 struct exchange;
-
-/* The way out. ifname "": as the kernel's routes have it. */
-struct egress {
-	char ifname[IF_NAMESIZE];
-	struct ip_addr local[2]; /* IPv4, IPv6; family 0: the kernel's choice */
-};
 
 struct exchange_counts {
 	uint64_t sent; /* datagrams and connections, those repeated too */

@@ -46,8 +46,4 @@ int stun_ask(struct stun **out, uv_loop_t *loop, const char *ifname,
 /* done is not called any more. Not after done; NULL is fine. */
 void stun_cancel(struct stun *);
 
-/* A socket of this type that leaves by this device from this address; -errno. */
-int uplink_socket(int type, const char *ifname, const struct ip_addr *local,
-		  uint8_t family);
-
 #endif
