@@ -195,6 +195,7 @@ service_command() { # NAME
 	keepalived) echo "$PAIR_RT keepalived -P -G -D -l -n" ;;
 	hasync) echo "$TANDEM_BIN/hasync $HASYNC_OPTIONS" ;;
 	vpnd) echo "$TANDEM_BIN/vpnd $VPND_OPTIONS" ;;
+	acmed) echo "$TANDEM_BIN/acmed $ACMED_OPTIONS" ;;
 	ddnsd) echo "$TANDEM_BIN/ddnsd $DDNSD_OPTIONS" ;;
 	acmed) echo "$TANDEM_BIN/acmed $ACMED_OPTIONS" ;;
 	esac
