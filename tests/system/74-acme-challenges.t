@@ -1,16 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # 74-acme-challenges.t -- each kind of challenge with another implementation of the
-# authority, caddy; by dns-01 with pebble; and what strangers find who come for answers.
+# authority, caddy; and what strangers find who come for answers. (74-acme-dns has dns-01.)
 . "$(dirname "$0")/../lib/lab.sh"
 . "$(dirname "$0")/../lib/acme.sh"
 command -v caddy > /dev/null || { plan 0; exit 0; }
 lab_up || bail "no lab"
-ca_keys && dns_up && hasync_up || bail "no store"
+ca_keys && hasync_up || bail "no store"
 caddy_up || bail "no caddy"
-config() { # LINES of section certificate; ADD: other sections
+config() { # LINES of section certificate
 	echo "server { hostname = \"vpn.test\" backup_hostname = \"vpn2.test\" workers = 1 }
-$ADD
 certificate {
 ca_file = \"$LAB/trust.pem\"
 agree_tos = true
@@ -62,32 +61,3 @@ is "a name that is none makes no file" "$(ls $LAB/state/certs | grep -c alpn)" 1
 for o in one two bad; do hactl remove acme/challenge/$o > /dev/null; done
 closed() { [ -z "$(in_gateway ss -Hltn 'sport = :80')" ] && ! ls $LAB/state/certs | grep alpn; }
 ok "with the challenges all of it goes" within 3 closed
-
-# ---- dns-01, with a stand-in for ddnsd that puts records into challtestsrv
-
-pebble_up || bail "no pebble"
-standin() { # says done, or an error when the file "no" is there
-	local f j id seen=
-	while :; do
-		for f in $LAB/state/cluster/acme+challenge+*; do
-			id=${f##*+}; [[ $id != *.prev && $seen != *" $id "* ]] || continue
-			j=$(store_get acme/challenge/$id)
-			[ "$(jq -r .type <<< "$j" 2> /dev/null)" = dns-01 ] || continue
-			seen="$seen $id "
-			if [ -e $LAB/no ]; then put ddns/challenge/$id '{"error":"the zone says NOTAUTH"}'; continue; fi
-			txt_set $(jq -r .name <<< "$j") "$(jq -r .value <<< "$j")" && put ddns/challenge/$id '{"done":true}'
-		done
-		sleep 0.1
-	done
-}
-standin > $LAB/standin.log 2>&1 & disown
-ADD='ddns "wan1" { provider = rfc2136 server = "192.0.2.1" zone = "test" key_name = "k" secret = "dns" }
-ddns "wan2" { provider = rfc2136 server = "192.0.2.1" zone = "test" key_name = "k" secret = "dns" }'
-NODE='wan "wan1" { interface = "wan0" }'
-: > $LAB/no
-vpnd_reload "$(config "directory = \"$ACME_DIR\" challenge = dns-01")" > /dev/null || note "$(ctl reload 2>&1)"
-ok "dns-01: what ddnsd says is told" within 10 acme_text_is 'by dns-01: the zone says NOTAUTH'
-rm $LAB/no; before=$(serial)
-acme '{"cmd":"renew"}' > /dev/null
-ok "dns-01: enrolled without a port of ours" within 15 acme_is live
-ok "and another one" test "$(serial)" != "$before"
