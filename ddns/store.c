@@ -147,7 +147,7 @@ static void
 on_up(void *arg)
 {
 	struct store *s = arg;
-	struct cluster_msg hello = { .type = CLUSTER_HELLO, .name = SPAN("ddns") };
+	struct cluster_msg hello = { .type = CLUSTER_HELLO, .name = SPAN("ddnsd") };
 	int rc = cluster_call(s->c, &hello, NULL, NULL);
 
 	for (size_t i = 0; rc == 0 && i < WATCHES; i++)
