@@ -31,7 +31,7 @@ name_ok(const char *name)
 static int
 read_value(char value[SECRET_VALUE_MAX + 1], size_t *n)
 {
-	char room[SECRET_VALUE_MAX + 3];
+	char room[SECRET_VALUE_MAX + 3] = "";
 	ssize_t got = 1;
 
 	*n = 0;

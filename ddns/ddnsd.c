@@ -267,9 +267,9 @@ main(int argc, char **argv)
 	bool only_check = false;
 	int o, rc;
 
-	struct daemon *d = calloc(1, sizeof(*d));
-	if (d == NULL)
-		return EX_OSERR;
+	static struct daemon all; /* large; lives as long as the process */
+	struct daemon *d = &all;
+
 	d->conf_file = "/etc/tandem/tandem.conf";
 	d->node_file = "/etc/tandem/node.conf";
 	d->state_dir = "/var/lib/tandem";
@@ -317,6 +317,5 @@ main(int argc, char **argv)
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	end(d);
 	log_info(0, "ended");
-	free(d);
 	return EX_OK;
 }

@@ -102,14 +102,15 @@ static void
 take_object(struct store *s, const struct cluster_msg *m)
 {
 	char name[CLUSTER_NAME_MAX + 1];
-	struct span gone = { 0 };
+	struct span bytes = { 0 };
 
+	if (!(m->flags & CLUSTER_REMOVE))
+		bytes = m->bytes;
 	if (m->name.n >= sizeof(name))
 		return;
 	memcpy(name, m->name.p, m->name.n);
 	name[m->name.n] = '\0';
-	s->h->on_object(s->arg, name, m->flags & CLUSTER_REMOVE ? gone : m->bytes,
-			span_is(m->writer, s->node));
+	s->h->on_object(s->arg, name, bytes, span_is(m->writer, s->node));
 }
 
 static void
