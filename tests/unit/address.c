@@ -410,7 +410,8 @@ the_order(void)
 			   both_lose_two),
 		    "203.0.113.1", ADDRESS_STUN),
 	   "two datagrams are lost");
-	ok(s.ms >= 1500 && s.ms < 3400, "found by the third, after %d ms", (int)s.ms);
+	/* libuv starts a timer at the time its loop last looked at. */
+	ok(s.ms >= 1450 && s.ms < 3400, "found by the third, after %d ms", (int)s.ms);
 	ok(is_found(search(&s, 6, NULL, "::1", "2001:db8::9", "2001:db8::9", NULL),
 		    "2001:db8::9", ADDRESS_STUN),
 	   "the same in IPv6");

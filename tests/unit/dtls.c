@@ -364,6 +364,8 @@ a_lost_final_flight_is_sent_again(void)
 		is_int(dtls_feed(d, span_of(p, n)), 0, "and is fed");
 	SSL_do_handshake(c.ssl);
 	ok(SSL_is_init_finished(c.ssl), "the client is done too");
+	while (wire_take(&c.to_server, &p, &n)) /* on a busy machine it repeats twice */
+		(void)dtls_feed(d, span_of(p, n));
 	records_flow(&c, &tx, &rx, "after the repeat");
 	dtls_free(d);
 	peer_free(&c);
