@@ -336,15 +336,24 @@ cluster_connect(struct cluster *c, const char *path)
 }
 
 int
-cluster_adopt(struct cluster *c, int fd)
+cluster_adopt(struct cluster **out, uv_loop_t *loop, int fd,
+	      const struct cluster_handlers *h, void *arg)
 {
-	int rc = uv_pipe_open(&c->pipe, fd);
+	int rc = cluster_new(out, loop, h, arg);
 
 	if (rc < 0) {
 		close(fd);
 		return rc;
 	}
-	return begin(c);
+	if ((rc = uv_pipe_open(&(*out)->pipe, fd)) < 0)
+		close(fd);
+	else
+		rc = begin(*out);
+	if (rc < 0) {
+		cluster_free(*out);
+		*out = NULL;
+	}
+	return rc;
 }
 
 static void

@@ -168,8 +168,10 @@ int cluster_new(struct cluster **out, uv_loop_t *loop, const struct cluster_hand
 /* Connect, for who may. on_up or on_down follows. */
 int cluster_connect(struct cluster *, const char *path);
 /* Use a connection somebody else made (vpnd's children: their parent). Takes fd over,
- * on errors too; on_up is called before it returns. */
-int cluster_adopt(struct cluster *, int fd);
+ * on errors too; then *out is NULL. It is set before on_up, which is called before
+ * this returns. */
+int cluster_adopt(struct cluster **out, uv_loop_t *loop, int fd,
+		  const struct cluster_handlers *h, void *arg);
 /* Send a request; its id is chosen here. done may be NULL. E_LIMIT: too many open. */
 int cluster_call(struct cluster *, const struct cluster_msg *m, cluster_done done,
 		 void *arg);

@@ -6,7 +6,6 @@
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define USERS "users"
 #define CODES "codes"
@@ -208,13 +207,7 @@ replica_connect(struct replica *r, int fd)
 {
 	if (r->c != NULL)
 		go_down(r);
-	int rc = cluster_new(&r->c, r->loop, &handlers, r);
-	if (rc < 0) {
-		close(fd);
-	} else if ((rc = cluster_adopt(r->c, fd)) < 0) {
-		cluster_free(r->c);
-		r->c = NULL;
-	}
+	int rc = cluster_adopt(&r->c, r->loop, fd, &handlers, r);
 	if (rc < 0)
 		log_err(0, "hasync: %s", err_text(rc));
 }

@@ -8,7 +8,6 @@
 #include <openssl/crypto.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define OBJECT "token-keys"
 
@@ -214,16 +213,9 @@ void
 share_connect(struct share *s, int fd)
 {
 	drop(s);
-	int rc = cluster_new(&s->cluster, s->loop, &handlers, s);
-	if (rc < 0) {
-		close(fd);
+	int rc = cluster_adopt(&s->cluster, s->loop, fd, &handlers, s);
+	if (rc < 0)
 		log_err(0, "keys: connection to hasync: %s", err_text(rc));
-		return;
-	}
-	if ((rc = cluster_adopt(s->cluster, fd)) < 0) {
-		log_err(0, "keys: connection to hasync: %s", err_text(rc));
-		drop(s);
-	}
 }
 
 /* ---- the rest ---- */

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 enum {
 	FLUSH_MS = 100,         /* changes are collected so long */
@@ -596,13 +595,7 @@ pair_connect(struct pair *p, int fd)
 {
 	if (p->c != NULL)
 		go_down(p);
-	int rc = cluster_new(&p->c, p->loop, &handlers, p);
-	if (rc < 0) {
-		close(fd);
-	} else if ((rc = cluster_adopt(p->c, fd)) < 0) {
-		cluster_free(p->c);
-		p->c = NULL;
-	}
+	int rc = cluster_adopt(&p->c, p->loop, fd, &handlers, p);
 	if (rc < 0)
 		log_err(0, "hasync: %s", err_text(rc));
 }
