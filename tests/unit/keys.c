@@ -4,9 +4,7 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "common/err.h"
 #include "common/log.h"
-#include "tests/lib/tap.h"
-#include "vpnd/ipc/child.h"
-#include "vpnd/ipc/peer.h"
+#include "tests/lib/far.h"
 #include "vpnd/keys/certs.h"
 #include "vpnd/keys/sandbox.h"
 
@@ -16,52 +14,10 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
+#include <sys/mman.h>
 
-enum { WAIT_MS = 5000 };
-
-static struct {
-	struct peer parent, session, worker;
-	pid_t pid;
-} far;
-static union ipc_body body;
 static char dir[] = "/tmp/keys-XXXXXX";
-
-static void
-start_keys(void)
-{
-	int pair[3][2];
-	static const enum ipc_process who[] = { IPC_PARENT, IPC_SESSION, IPC_WORKER };
-	struct peer *mine[] = { &far.parent, &far.session, &far.worker };
-	static struct child c;
-
-	c = (struct child){
-		.self = IPC_KEYS, .uid = getuid(), .gid = getgid(), .n_peer = 3
-	};
-#if !defined(__SANITIZE_ADDRESS__) /* its leak check needs /proc */
-	if (geteuid() == 0) { /* as in life: another user, another root directory */
-		c.uid = c.gid = 65534;
-		snprintf(c.root, sizeof(c.root), "%s", dir);
-	}
-#endif
-	for (int i = 0; i < 3; i++) {
-		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair[i]) < 0)
-			exit(1);
-		c.peer[i] = (struct child_peer){ .who = who[i], .fd = pair[i][1] };
-	}
-	fflush(stdout);
-	if ((far.pid = fork()) == 0) {
-		_exit(keys_main(&c));
-	}
-	for (int i = 0; i < 3; i++) {
-		close(pair[i][1]);
-		peer_open(mine[i], NULL, pair[i][0], who[i], IPC_KEYS, 0, NULL, NULL,
-			  NULL);
-	}
-}
 
 /* "Seccomp:" of /proc/PID/status: 2 when a filter is in force. */
 static int
@@ -77,33 +33,6 @@ filter_of(pid_t pid)
 	if (f != NULL)
 		fclose(f);
 	return mode;
-}
-
-/* Exit code, or minus the signal. */
-static int
-stop_keys(void)
-{
-	int status = 0;
-
-	peer_send(&far.parent, IPC_stop, &(struct ipc_stop){ 0 });
-	waitpid(far.pid, &status, 0);
-	peer_close(&far.parent, NULL);
-	peer_close(&far.session, NULL);
-	peer_close(&far.worker, NULL);
-	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-static bool
-hear(struct peer *p, enum ipc_type want)
-{
-	enum ipc_type type = IPC_NONE;
-	int rc = peer_receive(p, WAIT_MS, &type, &body);
-
-	if (rc == 0 && type == want)
-		return true;
-	diag("wanted %s, got %s rc=%d", ipc_row[want].name,
-	     type ? ipc_row[type].name : "nothing", rc);
-	return false;
 }
 
 static void
@@ -170,7 +99,7 @@ it_makes_keys_signs_and_seals(void)
 	static struct ipc_keys_store kept;
 	X509 *x = NULL;
 
-	start_keys();
+	far_start(IPC_KEYS, keys_main, dir);
 	ok(hear(&far.parent, IPC_ready) && body.ready.pid == (uint32_t)far.pid,
 	   "ready first");
 	/* Asked too early: these wait until both loads are done. */
@@ -273,17 +202,17 @@ it_makes_keys_signs_and_seals(void)
 	for (unsigned i = 0; i < 6000; i++) {
 		ask_sign(i, 6, SIGN_ECDSA, digest, sizeof(digest));
 		enum ipc_type t;
-		if (peer_receive(&far.worker, WAIT_MS, &t, &body) == 0)
+		if (peer_receive(&far.worker, FAR_WAIT_MS, &t, &body) == 0)
 			bad += body.key_signed.is_bad;
 	}
 	diag("%u of 6000 signatures refused by the rate", bad);
 	peer_send(&far.parent, IPC_ping, &(struct ipc_ping){ .id = 77 });
 	ok(hear(&far.parent, IPC_pong) && body.pong.id == 77, "ping is answered");
-	is_int(stop_keys(), 0, "stop ends it, and the sandbox never had to");
+	is_int(far_stop(), 0, "stop ends it, and the sandbox never had to");
 	EVP_PKEY_free(key);
 
 	/* A successor with the stored keys opens the predecessor's token. */
-	start_keys();
+	far_start(IPC_KEYS, keys_main, dir);
 	hear(&far.parent, IPC_ready);
 	load(LOAD_CERT, 1, "", NULL, 0);
 	hear(&far.parent, IPC_keys_store);
@@ -303,7 +232,7 @@ it_makes_keys_signs_and_seals(void)
 	peer_send(&far.session, IPC_token_open, &open);
 	ok(hear(&far.session, IPC_token_opened) && !body.token_opened.is_bad,
 	   "a token survives a restart of keys");
-	is_int(stop_keys(), 0, "stopped");
+	is_int(far_stop(), 0, "stopped");
 }
 
 static size_t
@@ -343,7 +272,7 @@ rsa_blocks_are_signed_and_nothing_else(void)
 					0x01, 0x05, 0x00, 0x04, 0x20 };
 	uint8_t msg[sizeof(info) + 32];
 
-	start_keys();
+	far_start(IPC_KEYS, keys_main, dir);
 	hear(&far.parent, IPC_ready);
 	load(LOAD_TOKEN_KEYS, 0, "", NULL, 0);
 	hear(&far.parent, IPC_keys_store);
@@ -400,7 +329,7 @@ rsa_blocks_are_signed_and_nothing_else(void)
 	ok(hear(&far.parent, IPC_keys_store) && hear(&far.parent, IPC_keys_loaded) &&
 		   !body.keys_loaded.is_bad,
 	   "from RSA to EC inside the sandbox");
-	is_int(stop_keys(), 0, "stopped");
+	is_int(far_stop(), 0, "stopped");
 	EVP_PKEY_free(key);
 	EVP_PKEY_free(other);
 }
@@ -410,7 +339,7 @@ a_broken_peer_ends_it(void)
 {
 	int status = 0;
 
-	start_keys();
+	far_start(IPC_KEYS, keys_main, dir);
 	hear(&far.parent, IPC_ready);
 	if (send(far.parent.fd, "\xff\xff\0\0\0\0", 6, 0) != 6)
 		exit(1);

@@ -6,12 +6,10 @@
 #include "common/log.h"
 #include "common/pairkey.h"
 #include "common/rd.h"
-#include "tests/lib/tap.h"
+#include "tests/lib/far.h"
 #include "vpnd/auth/login.h"
 #include "vpnd/auth/password.h"
 #include "vpnd/ipc/bundle.h"
-#include "vpnd/ipc/child.h"
-#include "vpnd/ipc/peer.h"
 
 #include <crypt.h>
 #include <fcntl.h>
@@ -22,17 +20,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { WAIT_MS = 20000, ROUNDS = 7 };
+enum { ROUNDS = 7 };
 
-static struct {
-	struct peer parent, session, worker;
-	pid_t pid;
-} far;
-static union ipc_body body;
 static char hash[256], dir[] = "/tmp/login-XXXXXX";
 static const char totp[] = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 
@@ -81,81 +72,21 @@ a_state_opens_for_ten_minutes_and_unbent(void)
 
 /* -- the process ------------------------------------------------------------ */
 
-/* A sanitizer's leak check needs /proc, which is not in there. */
-static bool
-is_confined(void)
-{
-#if defined(__SANITIZE_ADDRESS__)
-	return false;
-#else
-	return geteuid() == 0;
-#endif
-}
-
 static const char groups[] = "authentication { max_attempts = 3 }\n"
 			     "group \"staff\" { }\ngroup \"guest\" { }\n";
 
 static void
 start_auth(const char *conf)
 {
-	int pair[3][2], fd;
-	static const enum ipc_process who[] = { IPC_PARENT, IPC_SESSION, IPC_WORKER };
-	struct peer *mine[] = { &far.parent, &far.session, &far.worker };
-	static struct child c;
 	struct bundle b = { .conf = (char *)(uintptr_t)conf };
+	int fd;
 
-	c = (struct child){
-		.self = IPC_AUTH, .uid = getuid(), .gid = getgid(), .n_peer = 3
-	};
-	if (is_confined()) { /* as in life: another user, another root directory */
-		c.uid = c.gid = 65534;
-		snprintf(c.root, sizeof(c.root), "%s", dir);
-	}
-	for (int i = 0; i < 3; i++) {
-		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair[i]) < 0)
-			exit(1);
-		c.peer[i] = (struct child_peer){ .who = who[i], .fd = pair[i][1] };
-	}
-	fflush(stdout);
-	if ((far.pid = fork()) == 0) {
-		_exit(auth_main(&c));
-	}
-	for (int i = 0; i < 3; i++) {
-		close(pair[i][1]);
-		peer_open(mine[i], NULL, pair[i][0], who[i], IPC_AUTH, 0, NULL, NULL,
-			  NULL);
-	}
+	far_start(IPC_AUTH, auth_main, dir);
 	if (bundle_make(&b, &fd) < 0)
 		exit(1);
 	peer_send_fds(&far.parent, IPC_config, &(struct ipc_config){ .generation = 1 },
 		      &fd, 1);
 	close(fd);
-}
-
-static int
-stop_auth(void)
-{
-	int status = 0;
-
-	peer_send(&far.parent, IPC_stop, &(struct ipc_stop){ 0 });
-	waitpid(far.pid, &status, 0);
-	peer_close(&far.parent, NULL);
-	peer_close(&far.session, NULL);
-	peer_close(&far.worker, NULL);
-	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-static bool
-hear(struct peer *p, enum ipc_type want)
-{
-	enum ipc_type type = IPC_NONE;
-	int rc = peer_receive(p, WAIT_MS, &type, &body);
-
-	if (rc == 0 && type == want)
-		return true;
-	diag("wanted %s, got %s rc=%d", ipc_row[want].name,
-	     type ? ipc_row[type].name : "nothing", rc);
-	return false;
 }
 
 static bool
@@ -475,7 +406,7 @@ a_used_code_stays_used(void)
 	say("", code_now(0));
 	ok(store_serve(CLUSTER_SET_ADD), "the store is told of her code");
 	ok(proven("dora", "staff", 2), "and dora is in");
-	is_int(stop_auth(), 0, "auth ends");
+	is_int(far_stop(), 0, "auth ends");
 
 	start_auth(groups);
 	hear(&far.parent, IPC_ready);
@@ -495,7 +426,7 @@ a_used_code_stays_used(void)
 	ok(store_serve(CLUSTER_SET_ADD) && proven("dora", "staff", 2),
 	   "the next one works");
 
-	is_int(stop_auth(), 0, "auth ends");
+	is_int(far_stop(), 0, "auth ends");
 	start_auth(groups);
 	hear(&far.parent, IPC_ready);
 	hear(&far.parent, IPC_config_done);
@@ -645,7 +576,7 @@ a_damaged_file_is_left_alone(void)
 	   body.user_done.text);
 	peer_send(&far.parent, IPC_ping, &(struct ipc_ping){ .id = 9 });
 	ok(hear(&far.parent, IPC_pong), "but it lives");
-	is_int(stop_auth(), 0, "and stops");
+	is_int(far_stop(), 0, "and stops");
 	stat("users", &after);
 	ok(st.st_size == after.st_size && st.st_ino == after.st_ino,
 	   "the file is as it was");
@@ -733,7 +664,7 @@ a_certificate_is_required(void)
 	step.state.n = 0;
 	say("alice", "secret");
 	ok(asked(LOGIN_CERT, ""), "without its state it needs one again");
-	is_int(stop_auth(), 0, "stop");
+	is_int(far_stop(), 0, "stop");
 }
 
 static void
@@ -760,7 +691,7 @@ a_certificate_is_enough_or_not_needed(void)
 	step.state.n = 0;
 	say("alice", "secret");
 	ok(asked(LOGIN_CERT, ""), "no password counts");
-	is_int(stop_auth(), 0, "stop");
+	is_int(far_stop(), 0, "stop");
 
 	restart("authentication { client_certificate = optional }");
 	present(CERT_NONE, "", false);
@@ -773,12 +704,12 @@ a_certificate_is_enough_or_not_needed(void)
 	ok(proven("alice", "", 5), "and a password");
 	present(CERT_EXPIRED, "alice", false);
 	ok(refused_for("cert_expired"), "a bad one is none at all");
-	is_int(stop_auth(), 0, "stop");
+	is_int(far_stop(), 0, "stop");
 
 	restart("");
 	present(CERT_EXPIRED, "alice", false);
 	ok(asked(LOGIN_FORM, ""), "R73 off: nobody looks");
-	is_int(stop_auth(), 0, "stop");
+	is_int(far_stop(), 0, "stop");
 }
 
 static void
@@ -814,7 +745,7 @@ main(void)
 	ok(put_user(USER_CREATE, "carol", hash, 1, totp), "carol");
 	passwords_are_judged();
 	a_second_factor_is_asked_for();
-	is_int(stop_auth(), 0, "stop");
+	is_int(far_stop(), 0, "stop");
 	a_certificate_is_required();
 	a_certificate_is_enough_or_not_needed();
 
@@ -830,7 +761,7 @@ main(void)
 	time_does_not_tell_who_exists();
 	users_are_listed_without_their_secrets();
 	a_guesser_is_slowed_then_refused();
-	is_int(stop_auth(), 0, "stop");
+	is_int(far_stop(), 0, "stop");
 	a_damaged_file_is_left_alone();
 	unlink("users");
 	unlink("etc/resolv.conf");
