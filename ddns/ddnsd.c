@@ -288,7 +288,6 @@ main(int argc, char **argv)
 		case WORD_KEY: key_file = optarg; break;
 		default:
 			usage(stderr);
-			free(d);
 			return EX_USAGE;
 		}
 	if (optind < argc) {

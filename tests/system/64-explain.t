@@ -82,7 +82,7 @@ is "R178 every row has a default and a meaning" "$(jq '[.[] | select(has("defaul
 bad() { # TYPE
 	case $1 in
 	boolean) echo perhaps ;;
-	number) echo 99999999 ;;
+	number) echo 99999999999 ;;
 	duration) echo "9999 days" ;;
 	word | model) echo zzz ;;
 	name | "list of names") echo '*.example.com' ;;
@@ -90,6 +90,8 @@ bad() { # TYPE
 	interface) echo 'a b' ;;
 	subnet | "list of subnets") echo 10.0.0.0/33 ;;
 	"list of addresses") echo 300.1.1.1 ;;
+	"list of servers") echo "a b" ;;
+	"mail address") echo nobody ;;
 	text) printf 'x%.0s' {1..5000} ;;
 	esac
 }
@@ -97,7 +99,11 @@ routing='The AnyConnect traffic destination (Client Routing) must contain at lea
 count=0
 while IFS=$'\t' read -r name type file; do
 	value=$(bad "$type"); section=${name%%.*} option=${name#*.} path=$name
-	case $section in wan | group) title=' "x1"' path=$section.x1.$option ;; *) title= ;; esac
+	case $section in
+	wan | group) title=' "x1"' path=$section.x1.$option ;;
+	ddns) title=' "wan1"' path=$section.wan1.$option ;; # only uplinks have one
+	*) title= ;;
+	esac
 	: > $LAB/m.conf; : > $LAB/n.conf
 	[ $file = tandem.conf ] && to=$LAB/m.conf || to=$LAB/n.conf
 	case $type in list*) v="{ \"$value\" }" ;; *) v="\"$value\"" ;; esac
