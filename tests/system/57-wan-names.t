@@ -122,3 +122,13 @@ ok "R163 the clients come back over WAN1" within 30 flows $C
 note "longest outage: IPv6 $(flow_outage c1 $t) ms, IPv4 $(flow_outage c2 $t) ms"
 ok "no login, the same inner address" clients_same $C
 is "R170 no updates but these: four at first, two, and four" "$(writes)" 10
+
+# What a name means outside of a NAT only ddnsd knows; it remembers that in the store.
+pushed() { in_node $(active) "$PAIR_ROOT/tests/lib/hactl" /run/tandem/hasync.sock put ddns/published/wan2 "$1"; }
+ok "an address outside of a NAT is published" pushed \
+	'{"records":[{"name":"vpn2.example","address":"198.18.7.7"},{"name":"other.example","address":"198.18.7.8"}]}'
+excluded() { client_up user1@c$1 && [[ " $(sed -n 's/.*X-CSTP-Split-Exclude: //p' $LAB/c$1.log | tr '\n' ' ')" == *" 198.18.7.7/255.255.255.255 "* ]]; }
+ok "R34 a new client keeps it outside of the tunnel" eval 'sleep 0.5; excluded 4'
+unlike "R34 no other" "$(cat $LAB/c4.log)" '198\.18\.7\.8'
+ok "R34 after a reload, too" eval 'ctl reload && client_down c4 && excluded 4'
+ok "the clients before are as they were" clients_same $C

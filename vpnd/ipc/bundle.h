@@ -11,7 +11,7 @@
 #include "common/span.h"
 #include "common/config/config.h"
 
-enum { BUNDLE_GATEWAYS = 20 };
+enum { BUNDLE_GATEWAYS = 28 };
 
 struct bundle {
 	char *conf, *node; /* texts; NULL = no such file */

@@ -515,6 +515,7 @@ void
 pairing_reloaded(struct parent *p)
 {
 	close_or_open(p);
+	outside_reloaded(p);
 }
 
 static void
@@ -534,8 +535,11 @@ watch(struct parent *p)
 	struct pairing *q = &p->pairing;
 	struct cluster_msg m = { .type = CLUSTER_WATCH, .name = SPAN("endpoints/") };
 
-	if (!q->is_watching && cluster_call(q->cluster, &m, on_watched, p) == 0)
-		q->is_watching = true;
+	if (q->is_watching || cluster_call(q->cluster, &m, on_watched, p) < 0)
+		return;
+	q->is_watching = true;
+	m.name = SPAN("ddns/published/");
+	(void)cluster_call(q->cluster, &m, NULL, NULL);
 }
 
 static void
@@ -581,6 +585,11 @@ on_changed(struct parent *p, const struct cluster_msg *m)
 	static const struct span prefix = SPAN("endpoints/");
 	struct pairing *q = &p->pairing;
 
+	if (span_has_prefix(m->name, "ddns/published/")) {
+		if (!(m->flags & CLUSTER_REMOVE))
+			outside_heard(p, m->bytes);
+		return;
+	}
 	if (m->name.n <= prefix.n || memcmp(m->name.p, prefix.p, prefix.n) != 0)
 		return;
 	struct span node = span_of(m->name.p + prefix.n, m->name.n - prefix.n);

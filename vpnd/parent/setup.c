@@ -120,14 +120,14 @@ add_gateway(struct bundle *b, struct ip_addr a)
 		b->gateway[b->n_gateway++] = a;
 }
 
-/* As they are now: an address that comes later is known after the next reload. Behind
- * a NAT those that the operator has set; what ddnsd finds out is not known here. */
-static void
-find_gateways(struct setup *s)
+bool
+setup_gateways(struct setup *s, const struct ip_addr *outside, unsigned n_outside)
 {
 	const struct config *c = s->config;
-	struct ip_addr own[WAN_ADDRS];
+	struct ip_addr own[WAN_ADDRS], was[BUNDLE_GATEWAYS];
+	unsigned n_was = s->bundle.n_gateway;
 
+	memcpy(was, s->bundle.gateway, sizeof(was));
 	s->bundle.n_gateway = 0;
 	for (unsigned i = 0; i < c->n_wan; i++) {
 		unsigned n = wan_serves(&c->wan[i])
@@ -143,6 +143,12 @@ find_gateways(struct setup *s)
 		if (d->is_fixed && !IN6_IS_ADDR_UNSPECIFIED(&d->address6))
 			add_gateway(&s->bundle, ip_of6(d->address6, 0));
 	}
+	for (unsigned i = 0; i < n_outside; i++)
+		add_gateway(&s->bundle, outside[i]);
+	bool is_same = n_was == s->bundle.n_gateway;
+	for (unsigned i = 0; is_same && i < n_was; i++)
+		is_same = ip_same_host(&was[i], &s->bundle.gateway[i]);
+	return !is_same;
 }
 
 int
@@ -164,7 +170,7 @@ setup_resolve(struct setup *s, char *why)
 		}
 		memcpy(s->bundle.wan_ifname[i], w->ifname, IF_NAMESIZE);
 	}
-	find_gateways(s);
+	(void)setup_gateways(s, NULL, 0);
 	return 0;
 }
 

@@ -30,6 +30,10 @@ int setup_load_text(struct setup **out, const struct parent_options *o,
 /* Find the interface of each uplink that names none, and what clients dial there. */
 int setup_resolve(struct setup *s, char *why);
 
+/* Which addresses clients keep outside of their tunnels: our own as they are now, and
+ * these. True when the bundle is another one now. */
+bool setup_gateways(struct setup *s, const struct ip_addr *outside, unsigned n);
+
 /* As the running configuration, for acmed and ddnsd; a failure is logged. */
 void setup_publish(const struct setup *s, const struct parent_options *o);
 /* The configuration as a child gets it: a sealed memfd. */

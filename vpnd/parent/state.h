@@ -133,6 +133,8 @@ struct tickling {
 	const char *what;
 };
 
+enum { OUTSIDE_MAX = 8 };
+
 /* hasync, if there is one, and what it says. */
 struct pairing {
 	struct cluster *cluster; /* NULL: not connected, a retry is due */
@@ -152,6 +154,8 @@ struct pairing {
 	bool has_served;               /* a takeover was handled since the start */
 	bool is_due;                   /* one is to be handled */
 	struct endpoints of_peer, own;
+	struct ip_addr outside[OUTSIDE_MAX]; /* our names have meant; oldest first */
+	unsigned n_outside;
 	struct tickling takeover, orphans;
 	bool has_stray, is_closed; /* tables of their own are there */
 };
@@ -300,6 +304,10 @@ void pairing_reloaded(struct parent *p); /* another configuration is in force */
  * when it has, or will not. */
 bool pairing_yield(struct parent *p);
 void pairing_close(struct parent *p); /* before the loop is */
+
+/* outside.c */
+void outside_heard(struct parent *p, struct span json); /* ddns/published/WAN */
+void outside_reloaded(struct parent *p);
 
 /* status.c */
 void status_write(struct parent *p, struct ipc_status_text *m);
