@@ -48,6 +48,32 @@ record_same(const struct record *a, const struct record *b)
 			: strcasecmp(a->account.server, b->account.server) == 0);
 }
 
+static bool
+account_equal(const struct account *a, const struct account *b)
+{
+	return a->provider == b->provider && a->port == b->port &&
+	       a->algorithm == b->algorithm && strcmp(a->server, b->server) == 0 &&
+	       strcmp(a->zone, b->zone) == 0 && strcmp(a->key_name, b->key_name) == 0 &&
+	       strcmp(a->secret, b->secret) == 0 && strcmp(a->user, b->user) == 0 &&
+	       strcmp(a->url, b->url) == 0 && strcmp(a->ca_file, b->ca_file) == 0;
+}
+
+bool
+record_equal(const struct record *a, const struct record *b)
+{
+	return account_equal(&a->account, &b->account) &&
+	       strcmp(a->name, b->name) == 0 &&
+	       ip_same_host(&a->address, &b->address) &&
+	       ip_same_host(&a->previous, &b->previous) && a->ttl_s == b->ttl_s;
+}
+
+bool
+record_is_ours(const struct record *r, const struct ip_addr *a)
+{
+	return ip_same_host(&r->address, a) ||
+	       (r->previous.family != 0 && ip_same_host(&r->previous, a));
+}
+
 struct record *
 published_find(struct published *p, const struct record *r)
 {
@@ -90,16 +116,18 @@ published_text(const struct published *p)
 	for (unsigned i = 0; i < p->n; i++) {
 		const struct record *r = &p->at[i];
 		const struct account *a = &r->account;
-		char addr[IP_TEXT];
+		char addr[IP_TEXT], previous[IP_TEXT] = "";
 
 		ip_text(&r->address, addr);
+		if (r->previous.family != 0)
+			ip_text(&r->previous, previous);
 		json_array_append_new(
 			all,
-			json_pack("{ss ss si ss ss si ss ss ss ss ss ss ss}", "name",
-				  r->name, "address", addr, "ttl", (int)r->ttl_s,
-				  "provider", provider_word[a->provider], "server",
-				  a->server, "port", (int)a->port, "zone", a->zone,
-				  "key_name", a->key_name, "key_algorithm",
+			json_pack("{ss ss ss si ss ss si ss ss ss ss ss ss ss}", "name",
+				  r->name, "address", addr, "previous", previous, "ttl",
+				  (int)r->ttl_s, "provider", provider_word[a->provider],
+				  "server", a->server, "port", (int)a->port, "zone",
+				  a->zone, "key_name", a->key_name, "key_algorithm",
 				  algorithm_word[a->algorithm], "secret", a->secret,
 				  "user", a->user, "url", a->url, "ca_file",
 				  a->ca_file));
@@ -137,6 +165,7 @@ take_record(struct record *r, const json_t *o)
 {
 	struct account *a = &r->account;
 	const char *addr = json_string_value(json_object_get(o, "address"));
+	const char *previous = json_string_value(json_object_get(o, "previous"));
 	int provider = word_of(o, "provider", provider_word, 3),
 	    algorithm = word_of(o, "key_algorithm", algorithm_word, 2);
 	json_int_t port = json_integer_value(json_object_get(o, "port"));
@@ -148,6 +177,9 @@ take_record(struct record *r, const json_t *o)
 	a->provider = (enum ddns_provider)provider;
 	a->algorithm = (enum ddns_algorithm)algorithm;
 	a->port = (uint16_t)port;
+	if (previous != NULL && *previous != '\0' &&
+	    ip_parse(previous, &r->previous) < 0)
+		return false;
 	return addr != NULL && ip_parse(addr, &r->address) == 0 &&
 	       take_text(r->name, sizeof(r->name), o, "name") &&
 	       take_text(a->server, sizeof(a->server), o, "server") &&

@@ -32,6 +32,9 @@ struct record {
 	struct account account;
 	char name[CONFIG_HOST];
 	struct ip_addr address; /* its family is the record's */
+	/* What the zone may hold as well, while the write is not confirmed; family 0:
+	 * nothing else. */
+	struct ip_addr previous;
 	unsigned ttl_s;
 };
 
@@ -44,6 +47,10 @@ void account_of(struct account *a, const struct config_ddns *d);
 
 /* The same record of the same server, whatever its address. */
 bool record_same(const struct record *a, const struct record *b);
+/* The same in everything. */
+bool record_equal(const struct record *a, const struct record *b);
+/* An address that we have published there. */
+bool record_is_ours(const struct record *r, const struct ip_addr *a);
 struct record *published_find(struct published *p, const struct record *r);
 /* Replaces the same record; the oldest goes when there is no room. */
 void published_add(struct published *p, const struct record *r);

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { LOOKS = 3, LOOK_AGAIN_MS = 1000 };
+
 static void step(struct removal *r);
 
 static void
@@ -47,6 +49,7 @@ done(struct removal *r)
 
 	let_go(r);
 	r->told[0] = '\0';
+	r->looks = 0;
 	schedule_well(&r->schedule);
 	r->forget(r->arg, &was);
 	uv_timer_start(&r->timer, on_timer, 0, 0);
@@ -63,12 +66,16 @@ on_read(void *arg, const struct verdict *v, const struct holding *h)
 		try_later(r, v->text);
 		return;
 	}
-	is_ours = h->n == 1 && ip_same_host(&h->addr[0], &r->record.address);
+	is_ours = h->n == 1 && record_is_ours(&r->record, &h->addr[0]);
 	if (h->n == 0) {
 		if (r->step == REMOVAL_CHECK)
 			store_event(r->store, "ddns_updated", "%s %s was removed",
 				    r->record.name, record_type(&r->record));
 		done(r);
+	} else if (!is_ours && ++r->looks < LOOKS) {
+		/* An update of ours may still be on its way. */
+		let_go(r);
+		uv_timer_start(&r->timer, on_timer, LOOK_AGAIN_MS, 0);
 	} else if (!is_ours) {
 		store_event(r->store, "ddns_foreign_change",
 			    "%s %s is not kept any more and holds what is not ours: "

@@ -36,6 +36,7 @@ struct removal {
 	uv_timer_t timer;
 	struct schedule schedule;
 	uint64_t epoch;
+	unsigned looks; /* at what seems not to be ours */
 	char told[400];
 };
 

@@ -249,7 +249,7 @@ is_foreign(struct updater *u, const struct holding *h)
 	bool is_left = u->want.conf.on_foreign_change == DDNS_REPORT && !u->is_forced;
 	char text[200], ours[IP_TEXT];
 
-	if (was == NULL || holds(h, &was->address)) {
+	if (was == NULL || (h->n == 1 && record_is_ours(was, &h->addr[0]))) {
 		u->foreign[0] = '\0';
 		return false;
 	}
@@ -275,15 +275,20 @@ ttl_is_ours(const struct updater *u, const struct holding *h)
 	       was->ttl_s == u->record.ttl_s;
 }
 
-/* The memory of what is ours: from here on either node can correct or remove it. */
+/* The memory of what is ours: from here on either node can correct or remove it. As
+ * long as the write is not confirmed, what was there before may still be. */
 static void
-remember(struct updater *u)
+remember(struct updater *u, bool is_confirmed)
 {
 	const struct record *was = published_find(u->published, &u->record);
+	struct record r = u->record;
 
-	if (was != NULL && memcmp(was, &u->record, sizeof(*was)) == 0)
+	if (!is_confirmed && was != NULL)
+		r.previous = ip_same_host(&was->address, &r.address) ? was->previous
+								     : was->address;
+	if (was != NULL && record_equal(was, &r))
 		return;
-	published_add(u->published, &u->record);
+	published_add(u->published, &r);
 	u->host->on_published(u->host->arg);
 }
 
@@ -390,7 +395,7 @@ static int
 prove(struct updater *u)
 {
 	say(u, "making sure that this node is active");
-	remember(u);
+	remember(u, false);
 	return store_prove(u->host->store, &u->wait, on_proven, u) < 0
 		       ? wrong(u, "hasync is not reached")
 		       : 0;
@@ -504,7 +509,7 @@ keep(struct updater *u)
 	u->is_forced = false;
 	if (u->is_confirmed) {
 		u->shown = u->record.address;
-		remember(u);
+		remember(u, true);
 		say(u, "published, from %s", address_source_text(u->source));
 	}
 	if (u->has_written) {
@@ -693,13 +698,30 @@ updater_init(struct updater *u, const struct updater_host *host, const char *wan
 	u->timer.data = u->watchdog.data = u;
 }
 
+/* What of the section is not in the record. */
+static bool
+same_conf(const struct config_ddns *a, const struct config_ddns *b)
+{
+	bool is_same = a->is_fixed == b->is_fixed && a->family == b->family &&
+		       a->address4.s_addr == b->address4.s_addr &&
+		       memcmp(&a->address6, &b->address6, sizeof(a->address6)) == 0 &&
+		       a->min_interval_s == b->min_interval_s &&
+		       a->check_interval_s == b->check_interval_s &&
+		       a->on_foreign_change == b->on_foreign_change &&
+		       a->n_stun == b->n_stun &&
+		       strcmp(a->lookup_url, b->lookup_url) == 0;
+
+	for (unsigned i = 0; is_same && i < a->n_stun; i++)
+		is_same = strcmp(a->stun[i], b->stun[i]) == 0;
+	return is_same;
+}
+
+/* The addresses of the interface are looked up again and again, and make no other
+ * want. */
 static bool
 same_want(const struct updater_want *a, const struct updater_want *b)
 {
-	/* All of it is zeroed before it is filled. The addresses of the interface are
-	 * looked up again and again, and are no other want. */
-	return memcmp(&a->record, &b->record, sizeof(a->record)) == 0 &&
-	       memcmp(&a->conf, &b->conf, sizeof(a->conf)) == 0;
+	return record_equal(&a->record, &b->record) && same_conf(&a->conf, &b->conf);
 }
 
 void

@@ -410,11 +410,13 @@ uplink_follow(struct uplink *l, const char *via)
 	if (strcmp(l->via, via) == 0)
 		return;
 	snprintf(l->via, sizeof(l->via), "%s", via);
-	if (l->is_active && strcmp(via, l->name) != 0)
+	bool is_told =
+		l->is_active && (l->updater[0].is_wanted || l->updater[1].is_wanted);
+	if (is_told && strcmp(via, l->name) != 0)
 		store_event(l->host.store, "ddns_follow",
 			    "%s is dead: its name gets the address of %s", l->name,
 			    via);
-	else if (l->is_active)
+	else if (is_told)
 		store_event(l->host.store, "ddns_follow",
 			    "%s lives: its name gets its own address", l->name);
 	if (l->is_active)
