@@ -55,7 +55,7 @@ fuzzers  := $(fuzz_src:tests/fuzz/%.c=$(B)/fuzz/%)
 perfs    := $(perf_src:tests/perf/%.c=$(B)/perf/%)
 
 .PHONY: all check units unit system requirements asan fuzz fuzzers lint format demo deps-build deps-test \
-        bench-login bench-idle bench-data bench-latency bench-fairness bench-failover bench-storm bench-return bench-swap bench-ddns perfs install uninstall clean
+        bench-login bench-idle bench-data bench-latency bench-fairness bench-failover bench-storm bench-return bench-swap bench-ddns bench-floods perfs install uninstall clean
 all: $(addprefix $(B)/bin/,vpnd vpnctl hasync acmed ddnsd)
 
 $(B)/lib.a: $(call obj,$(lib_src))
@@ -142,7 +142,7 @@ demo: deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@DEMO=$(DEMO) deploy/demo/demo.sh
 
-bench-login bench-idle bench-data bench-latency bench-fairness bench-failover bench-storm bench-return bench-swap bench-ddns: deps-test
+bench-login bench-idle bench-data bench-latency bench-fairness bench-failover bench-storm bench-return bench-swap bench-ddns bench-floods: deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) all perfs
 	@tests/perf/$@
 perfs: $(perfs)

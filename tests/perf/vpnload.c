@@ -18,6 +18,12 @@
  * p99_ms=X max_ms=X min_share=X (min_share: received by sent of the session that fared
  * worst.)
  *
+ *   vpnload flood ADDRESS PORT USER PASSWORD dtls KIND RATE SECONDS
+ *       One session that misbehaves, RATE datagrams a second: tag (does not verify),
+ *       dpd (a full-size request), foreign (somebody else's inner address), malformed
+ *       (no IP packet), giant (a record of 2,000 bytes), tiny (a record of one). Says
+ *       "flood KIND sent=N".
+ *
  *   vpnload echo BYTES
  *       Answers UDP port 7 with the datagram's first BYTES (0: all of them).
  *
@@ -890,6 +896,73 @@ mode_echo(size_t most)
 	return 0;
 }
 
+/* --- mode flood */
+
+/* One bad datagram's text, with its type byte. */
+static size_t
+flood_text(const char *kind, uint8_t *text)
+{
+	bool is_packet = strcmp(kind, "foreign") == 0 || strcmp(kind, "malformed") == 0;
+
+	memset(text, 0, ROOM);
+	if (strcmp(kind, "tiny") == 0)
+		return 1;
+	if (strcmp(kind, "dpd") == 0) {
+		text[0] = CSTP_DPD_REQ;
+		return 1400;
+	}
+	if (strcmp(kind, "giant") == 0)
+		return 2000;
+	if (is_packet) {
+		text[1] = kind[0] == 'f' ? 0x45 : 0x95;
+		put16(text + 1 + IP4_TOTAL, 100);
+		text[1 + 8] = 64;
+		text[1 + 9] = IPPROTO_UDP;
+		put32(text + 1 + IP4_ADDRESSES, 0x0a090807);
+		put32(text + 1 + IP4_ADDRESSES + 4, 0x0a0a0064);
+	}
+	return 101;
+}
+
+static int
+mode_flood(const struct target *t, const char *kind, double rate, double seconds)
+{
+	static uint8_t bytes[RECORD_HEADROOM + ROOM + RECORD_TAILROOM], bad[2 * ROOM];
+	uint8_t *text = bytes + RECORD_HEADROOM;
+	struct session s = { 0 };
+	uint64_t sent = 0, start;
+
+	if (session_open(&s, t) < 0 || !s.is_dtls)
+		return 1;
+	/* One good packet: until then the channel is not this session's. */
+	text[0] = CSTP_DPD_REQ;
+	dtls_send_one(&s, text, 1);
+	start = now_ns();
+	while (!is_over) {
+		double past = (double)(now_ns() - start) / NS;
+		if (past > seconds)
+			break;
+		for (; (double)sent < past * rate; sent++) {
+			size_t n = flood_text(kind, text), total;
+			if (strcmp(kind, "tag") != 0) {
+				dtls_send_one(&s, text, n);
+				continue;
+			}
+			if (record_seal(&s.tx, text, n, &total) < 0)
+				break;
+			bytes[total - 1] ^= 1;
+			if (send(s.u.udp, bytes, total, 0) < 0)
+				continue;
+		}
+		while (recv(s.u.udp, bad, sizeof(bad), MSG_DONTWAIT) > 0)
+			;
+		nanosleep(&(struct timespec){ .tv_nsec = 500000 }, NULL);
+	}
+	printf("flood %s sent=%llu\n", kind, (unsigned long long)sent);
+	session_end(&s);
+	return 0;
+}
+
 static int
 usage(void)
 {
@@ -897,6 +970,7 @@ usage(void)
 	      "       vpnload many ADDRESS PORT USER PASSWORD dtls|tls|plain COUNT "
 	      "RATE BYTES "
 	      "SECONDS ECHO\n"
+	      "       vpnload flood ADDRESS PORT USER PASSWORD dtls KIND RATE SECONDS\n"
 	      "       vpnload echo BYTES\n",
 	      stderr);
 	return 2;
@@ -923,6 +997,9 @@ main(int argc, char **argv)
 	t.wants_dtls = strcmp(argv[6], "dtls") == 0;
 	if (argc == 8 && strcmp(argv[1], "tunnel") == 0)
 		return mode_tunnel(&t, argv[7]);
+	if (argc == 10 && strcmp(argv[1], "flood") == 0)
+		return mode_flood(&t, argv[7], strtod(argv[8], NULL),
+				  strtod(argv[9], NULL));
 	if (argc == 12 && strcmp(argv[1], "many") == 0) {
 		int rc = mode_many(&t, strcmp(argv[6], "plain") == 0, argv + 7);
 		return rc == 2 ? usage() : rc;

@@ -28,6 +28,7 @@ enum {
 	HELLO_WAIT_MS = 3000,
 	COOKIE_ABOVE = 64, /* unfinished handshakes; then hellos need a cookie */
 	STRAYS_PER_S = 200,
+	ANSWERS_PER_S = 200, /* to a client's DPD; its search for the MTU takes 50 */
 	STRAYS_ASKED_PER_S = 50, /* other workers, by way of session */
 	STRAY_CANDIDATES = 8,
 	DTLS_UDP_MTU = 1400, /* of handshake datagrams */
@@ -511,6 +512,10 @@ take_text(struct dchan *d, struct span text, uint8_t tos)
 	switch (text.p[0]) {
 	case CSTP_DATA: uplink_packet(d->w, d->tunnel, body, tos, true); return true;
 	case CSTP_DPD_REQ:
+		if (d->answered++ >= ANSWERS_PER_S) {
+			tunnel_counters(d->w, d->tunnel)->dropped++;
+			return true;
+		}
 		/* The whole body back: clients measure the path with it. */
 		answer(d, CSTP_DPD_RESP, body);
 		learn_mtu(d, body.n);
@@ -528,8 +533,13 @@ take_record(struct dchan *d, uint8_t *p, size_t n, uint8_t tos)
 	struct span text;
 	uint8_t type;
 
-	if (d->state == DCHAN_HANDSHAKE || record_open(&d->rx, p, n, &type, &text) < 0)
-		return true; /* forged, old, or too early: not a word */
+	if (d->state == DCHAN_HANDSHAKE)
+		return true; /* too early */
+	int rc = record_open(&d->rx, p, n, &type, &text);
+	if (rc == E_AUTH)
+		tunnel_counters(d->w, d->tunnel)->dropped++;
+	if (rc < 0)
+		return true; /* forged or old: not a word */
 	d->heard_ms = d->w->now_ms;
 	if (d->state == DCHAN_KEYED && type == RECORD_DATA)
 		become_open(d);
@@ -759,6 +769,7 @@ tick(struct dchan *d)
 	uint64_t now = d->w->now_ms, silent = now - d->heard_ms;
 	uint64_t dpd = (uint64_t)d->tunnel->dpd_s * 1000;
 
+	d->answered = 0;
 	if (d->state != DCHAN_OPEN) {
 		if (now - d->since_ms > DTLS_HANDSHAKE_MS)
 			dchan_close(d, "handshake not finished", false);

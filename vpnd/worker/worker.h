@@ -118,6 +118,7 @@ struct dchan {
 	struct dchan *successor; /* a handshake from the same address and port */
 	bool is_successor;
 	uint64_t since_ms, heard_ms, dpd_ms;
+	unsigned answered; /* DPD requests, this second */
 	uint16_t cipher;
 };
 
