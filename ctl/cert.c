@@ -133,25 +133,12 @@ print_custom(const json_t *custom)
 	}
 }
 
+/* Its text has the reason and the next time in it. */
 static void
 print_auto(const json_t *o)
 {
-	char date[32];
-
-	if (o == NULL)
-		return;
-	field("enrolment", cert_text(o, "text")[0] != '\0' ? cert_text(o, "text")
-							   : cert_text(o, "state"));
-	if (cert_text(o, "reason")[0] != '\0')
-		field("reason", cert_text(o, "reason"));
-	if (number(o, "next") > 0) {
-		cert_date(number(o, "next"), date);
-		field("next step", date);
-	}
-	if (number(o, "renew_at") > 0) {
-		cert_date(number(o, "renew_at"), date);
-		field("next renewal", date);
-	}
+	if (o != NULL)
+		field("enrolment", cert_text(o, "text"));
 }
 
 static void
@@ -390,14 +377,17 @@ cert_upload(struct ctl *c, struct args *a)
 	return rc;
 }
 
+/* One question whose answer is a sentence, its own or ours. */
 static int
-simple(struct ctl *c, struct args *a, const char *cmd, const char *done)
+simple(struct ctl *c, struct args *a, json_t *question, const char *done)
 {
 	json_t *o;
 
-	if (!args_end(c, a, 0, 0))
+	if (!args_end(c, a, 0, 0)) {
+		json_decref(question);
 		return CTL_USAGE;
-	int rc = ask(c, json_pack("{s:s}", "cmd", cmd), &o);
+	}
+	int rc = ask(c, question, &o);
 	if (rc == CTL_OK && !c->is_json)
 		puts(cert_text(o, "text")[0] != '\0' ? cert_text(o, "text") : done);
 	json_decref(o);
@@ -407,7 +397,45 @@ simple(struct ctl *c, struct args *a, const char *cmd, const char *done)
 int
 cert_renew(struct ctl *c, struct args *a)
 {
-	return simple(c, a, "renew", "a new certificate is being ordered");
+	bool is_forced = args_flag(a, NULL, "--force");
+
+	return simple(c, a, json_pack("{s:s,s:b}", "cmd", "renew", "force", is_forced),
+		      "a new certificate is being ordered");
+}
+
+int
+cert_revoke(struct ctl *c, struct args *a)
+{
+	static const struct {
+		const char *word;
+		int code; /* RFC 5280 5.3.1 */
+	} reasons[] = { { "unspecified", 0 },
+			{ "key-compromise", 1 },
+			{ "superseded", 4 },
+			{ "cessation", 5 } };
+	const char *word = "unspecified";
+	size_t i = 0;
+
+	args_value(a, "--reason", &word);
+	while (i < 4 && strcmp(word, reasons[i].word) != 0)
+		i++;
+	if (i == 4) {
+		ctl_complain("--reason is unspecified, key-compromise, superseded or "
+			     "cessation, not '%s'",
+			     word);
+		return CTL_USAGE;
+	}
+	return simple(
+		c, a,
+		json_pack("{s:s,s:i}", "cmd", "revoke", "reason", reasons[i].code),
+		"revoked; one with a new key is being ordered");
+}
+
+int
+cert_account_key(struct ctl *c, struct args *a)
+{
+	return simple(c, a, json_pack("{s:s}", "cmd", "new_account_key"),
+		      "the ACME account has a new key");
 }
 
 int
@@ -418,7 +446,7 @@ cert_factory_reset(struct ctl *c, struct args *a)
 			     "node for good; say --yes");
 		return CTL_USAGE;
 	}
-	return simple(c, a, "factory_reset",
+	return simple(c, a, json_pack("{s:s}", "cmd", "factory_reset"),
 		      "keys and certificates of this node are forgotten; a custom "
 		      "certificate needs a new CSR");
 }
@@ -478,5 +506,6 @@ cert_ca_show(struct ctl *c, struct args *a)
 int
 cert_ca_remove(struct ctl *c, struct args *a)
 {
-	return simple(c, a, "client_ca_remove", "the client CA is removed");
+	return simple(c, a, json_pack("{s:s}", "cmd", "client_ca_remove"),
+		      "the client CA is removed");
 }

@@ -13,6 +13,8 @@ int cert_show(struct ctl *c, struct args *a);
 int cert_csr(struct ctl *c, struct args *a);
 int cert_upload(struct ctl *c, struct args *a);
 int cert_renew(struct ctl *c, struct args *a);
+int cert_revoke(struct ctl *c, struct args *a);
+int cert_account_key(struct ctl *c, struct args *a);
 int cert_ca_upload(struct ctl *c, struct args *a);
 int cert_ca_show(struct ctl *c, struct args *a);
 int cert_ca_remove(struct ctl *c, struct args *a);

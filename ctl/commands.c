@@ -719,7 +719,10 @@ const struct command commands[] = {
 	{ "cert show", "[--node NODE] [--chain | --root]",
 	  "the certificate that is served; its chain, its root", cert_show },
 	{ "cert diagnose", "", "why clients do not trust this server", cert_diagnose },
-	{ "cert renew", "", "order a new certificate now", cert_renew },
+	{ "cert renew", "[--force]", "try to order a certificate now", cert_renew },
+	{ "cert revoke", "[--reason WORD]", "revoke it; another one is ordered",
+	  cert_revoke },
+	{ "cert account-key", "", "a new key for the ACME account", cert_account_key },
 	{ "cert csr",
 	  "--common-name NAME [--node NODE] [--host NAME]... [--ip ADDR]... "
 	  "[--organization O] [--unit OU] [--email E] [--state ST] [--country C] "

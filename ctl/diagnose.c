@@ -213,10 +213,8 @@ check_certificate(struct diagnosis *d)
 	char next[512], since[32], until[32];
 
 	if (is_auto != NULL && cert_text(is_auto, "text")[0] != '\0')
-		snprintf(next, sizeof(next), "enrolment: %s%s%s",
-			 cert_text(is_auto, "text"),
-			 cert_text(is_auto, "reason")[0] != '\0' ? ": " : "",
-			 cert_text(is_auto, "reason"));
+		snprintf(next, sizeof(next), "enrolment: %s",
+			 cert_text(is_auto, "text"));
 	else
 		snprintf(next, sizeof(next),
 			 "set certificate.method to auto, or to custom and upload a "

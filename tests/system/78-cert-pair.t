@@ -33,6 +33,7 @@ wire_is() { [ "$(wire)" = $1 ]; }
 self_same() { local x; x=$(shown_by a); [ "$x" = CN=vpn.example ] && [ "$(ctl_on a -j status | jq -r .certificate.sha256)" = "$(ctl_on b -j status | jq -r .certificate.sha256)" ]; }
 ok "before an upload both serve the same self-signed one" within 10 self_same
 like "R64 a pair has both slots" "$(ctl_on a cert status)" 'primary +action needed.*spare +action needed'
+bg_ns a tcpdump -Z root -qni hb -s 0 -U -w "$LAB/sync.pcap" > /dev/null 2>&1; disown
 ok "R63 the primary's request, asked for at the primary" csr a primary a.example
 ok "R63 the spare's, asked for at the primary too" csr a spare b.example
 is "R66 their keys differ" "$(openssl req -in "$LAB/primary.csr" -pubkey -noout | cmp -s - <(openssl req -in "$LAB/spare.csr" -pubkey -noout); echo $?)" 1
@@ -93,6 +94,7 @@ ok "... and what is served is still served" shows a a.example
 
 unlike "R51 no private key is in the stores, logs or configurations of either" \
 	"$(for n in a b; do in_node $n sh -c 'cat /var/lib/tandem/cluster/* /var/lib/tandem/running/* /etc/tandem/*.conf'; done | tr -d '\0'; cat "$LAB"/*.log)" 'PRIVATE KEY'
+ok "R51 nor on the wire between them ($(stat -c %s "$LAB/sync.pcap") bytes)" eval '[ -s "$LAB/sync.pcap" ] && ! grep -qaE "PRIVATE KEY|BEGIN" "$LAB/sync.pcap"'
 
 # ---- back to auto
 fails "... which were there" gone a
