@@ -812,7 +812,12 @@ look_key(struct custom *c)
 		else
 			file_drop(a, FILE_NEW_KEY);
 	}
-	if (csr != NULL && !file_is_key_of(a, FILE_KEY, text_in(csr, "csr"))) {
+	/* A file that is there and cannot be read is somebody's mistake, not a loss. */
+	bool is_unreadable = access(file_path(a, FILE_KEY, path), F_OK) == 0 &&
+			     access(path, R_OK) < 0;
+	if (is_unreadable) {
+		log_limited(LOG_L_ERR, 0, "%s: %s", path, err_text(-errno));
+	} else if (csr != NULL && !file_is_key_of(a, FILE_KEY, text_in(csr, "csr"))) {
 		log_warn(0, "the key of this node's signing request is not here: a new "
 			    "CSR is needed");
 		object_drop(a, "csr/", custom_own_slot(a));

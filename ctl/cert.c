@@ -19,6 +19,7 @@ enum {
 	FILE_SENT_MAX = 64 * 1024 + 1, /* one more than is accepted: acmed says so */
 	ASK_S = 30,
 	DAY_S = 86400,
+	HOUR_S = 3600,
 };
 
 const char *
@@ -108,8 +109,12 @@ print_node(struct table *t, const char *slot, const json_t *node)
 		snprintf(until, sizeof(until), "%s (expired)", date);
 	else if (live != NULL)
 		snprintf(until, sizeof(until), "%s (%lld %s)", date,
-			 (long long)(left >= 2 * DAY_S ? left / DAY_S : left / 60),
-			 left >= 2 * DAY_S ? "days" : "minutes");
+			 (long long)(left >= 2 * DAY_S    ? left / DAY_S
+				     : left >= 2 * HOUR_S ? left / HOUR_S
+							  : left / 60),
+			 left >= 2 * DAY_S    ? "days"
+			 : left >= 2 * HOUR_S ? "hours"
+					      : "minutes");
 	table_add(t, (const char *const[]){
 			     slot, cert_text(node, "node"), cert_text(node, "source"),
 			     live != NULL ? cert_text(live, "issuer") : "itself",

@@ -240,11 +240,13 @@ check_root(struct diagnosis *d)
 
 	if (is_self_signed(d))
 		return;
-	check(d, "root", cert_text(d->shown, "root")[0] != '\0',
+	bool is_known = cert_text(d->shown, "root")[0] != '\0';
+	check(d, "root", is_known,
 	      "ask the authority for its root, and install it on the devices",
-	      "devices that do not have '%s' will not trust this node: 'vpnctl cert "
-	      "show "
-	      "--root' prints it, to be installed on them",
+	      is_known ? "devices that do not have '%s' will not trust this node: "
+			 "'vpnctl cert show --root' prints it, to be installed on them"
+		       : "'%s' is not known to this system, and devices that do not "
+			 "have it will not trust this node",
 	      root);
 }
 

@@ -197,7 +197,6 @@ service_command() { # NAME
 	vpnd) echo "$TANDEM_BIN/vpnd $VPND_OPTIONS" ;;
 	acmed) echo "$TANDEM_BIN/acmed $ACMED_OPTIONS" ;;
 	ddnsd) echo "$TANDEM_BIN/ddnsd $DDNSD_OPTIONS" ;;
-	acmed) echo "$TANDEM_BIN/acmed $ACMED_OPTIONS" ;;
 	esac
 }
 # Restart=always; RestartSec as in the unit files.

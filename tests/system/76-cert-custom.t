@@ -10,10 +10,12 @@ CONFIG="server { workers = 2  hostname = $NAME }
 certificate { method = custom }"
 certs_up "$CONFIG" || bail "no gateway: $(tail -n 3 "$LAB/acmed.log")"
 W=$LAB/work; mkdir -p "$W"; cd "$W"
-refused() { # NAME RE CMD...
+sum_live() { sha256sum "$LAB"/state/certs/{live,custom}.pem 2> /dev/null; }
+refused() { # NAME RE CMD...: and what is active does not change
 	local name=$1 re=$2; shift 2
+	local was; was=$(sum_live)
 	SAID=$(ctl "$@" 2>&1); local rc=$?
-	[ $rc != 0 ] && [[ $SAID =~ $re ]]
+	[ $rc != 0 ] && [[ $SAID =~ $re ]] && [ "$(sum_live)" = "$was" ]
 	lab_result $? "$name" || { note "exit $rc, said: ${SAID:0:400}"; note "want: $re"; }
 }
 CSR=(cert csr --common-name $NAME)
@@ -149,8 +151,9 @@ ok "... is served" within 3 unstill
 is "R66 with the new key" "$(openssl pkey -in "$LAB/state/certs/custom-next.key" -pubout)" "$(openssl x509 -in "$PKI/b.pem" -pubkey -noout)"
 print=$(server_pin)
 certs_acmed_down; kill -9 $certs_acmed 2> /dev/null
-certs_acmed_up; within 1 false
-ok "acmed starts again: the same is served" still
+chown 4711 "$LAB"/state/certs/*; certs_acmed_up; within 1 false
+ok "acmed starts again, with another number for its user: the same is served" still
+is "... and the request is the same" "$(ctl cert csr --show)" "$(cat b.csr)"
 
 is "R51 files with keys are for their owner alone" "$(find "$LAB/state/certs" -name '*.key' -o -name '*.pem' | xargs stat -c %a | sort -u)" 600
 

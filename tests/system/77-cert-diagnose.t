@@ -45,6 +45,7 @@ vpnd_reload "$(config 'enabled = false')" > /dev/null
 diagnosed "R44 the service is off" 'FAIL +service +vpnd runs, but listens nowhere.*server.enabled'
 vpnd_reload "$(config 'hostname = vpn.test' auto)" > /dev/null
 diagnosed "R44 R27 auto without dynamic DNS" 'FAIL +dynamic DNS .*ddns'
+like "R27 R40 status says what is served meanwhile, and what enrolment waits for" "$(ctl cert status)" 'enrolment +waiting for a ddns section.*primary +[a-z]+ +self-signed'
 pkill -x hasync; within 3 false
 diagnosed "R44 the node is not online" 'FAIL +node online +hasync does not answer.*next +start hasync'
 certs_acmed_down

@@ -123,9 +123,13 @@ check_live(struct parent *p)
 	s->is_due = false;
 	if (certificate_read(&s->cert, p, why) < 0) {
 		certificate_close(&s->cert);
-		certswap_refuse(p, why, -1);
+		why[sizeof(s->refused_why) - 1] = '\0';
+		if (strcmp(why, s->refused_why) != 0)
+			certswap_refuse(p, why, -1);
+		memcpy(s->refused_why, why, sizeof(s->refused_why));
 		return;
 	}
+	s->refused_why[0] = '\0';
 	if ((!s->cert.is_live && !p->cert.is_live) ||
 	    certificate_same(&s->cert, &p->cert) || was_refused(s, &s->cert)) {
 		certificate_close(&s->cert);

@@ -110,7 +110,8 @@ struct certswap {
 	bool is_loading; /* keys was given `cert` and has not answered */
 	unsigned tries;
 	struct certificate cert;
-	int refused_fd; /* what was refused last, not to be tried again; -1 */
+	int refused_fd;        /* what was refused last, not to be tried again; -1 */
+	char refused_why[128]; /* and what was said of one that cannot be read */
 	struct {
 		char name[254];
 		int fd;
