@@ -26,13 +26,20 @@ account_free(struct account *a)
 }
 
 void
+account_forget(struct account *a)
+{
+	EVP_PKEY_free(a->key);
+	a->key = NULL;
+	a->kid[0] = '\0';
+}
+
+void
 account_point(struct account *a, const char *url)
 {
 	if (strcmp(a->url, url) == 0)
 		return;
-	EVP_PKEY_free(a->key);
-	a->key = NULL;
-	a->kid[0] = a->nonce[0] = '\0';
+	account_forget(a);
+	a->nonce[0] = '\0';
 	a->has_directory = false;
 	snprintf(a->url, sizeof(a->url), "%s", url);
 }

@@ -49,6 +49,8 @@ void account_free(struct account *a);
 
 /* The authority it is at; another one means that key and account are forgotten. */
 void account_point(struct account *a, const char *url);
+/* The account and its key are of no use any more. */
+void account_forget(struct account *a);
 /* Take this key (ownership too), and the URL of its account ("" none yet). */
 int account_take(struct account *a, EVP_PKEY *key, const char *kid);
 

@@ -66,8 +66,9 @@ log_report(const struct config_report *r)
 				r->finding[i].text);
 }
 
+/* *was: the one before, the caller's now. */
 static int
-read_config(struct acmed *a)
+read_config(struct acmed *a, struct config **was)
 {
 	struct config_report report = { .n = 0 };
 	struct config *c = NULL;
@@ -79,7 +80,7 @@ read_config(struct acmed *a)
 	config_report_free(&report);
 	if (rc < 0)
 		return rc;
-	config_free(a->config);
+	*was = a->config;
 	a->config = c;
 	return 0;
 }
@@ -88,11 +89,13 @@ static void
 on_config(void *arg)
 {
 	struct acmed *a = arg;
+	struct config *was;
 
 	/* What is not understood changes nothing: vpnd would not have taken it. */
-	if (read_config(a) < 0)
+	if (read_config(a, &was) < 0)
 		return;
-	automatic_changed(a->automatic);
+	automatic_changed(a->automatic, was);
+	config_free(was);
 	acmed_look(a);
 }
 
@@ -243,8 +246,7 @@ run(struct acmed *a)
 	a->look.data = a->tick.data = term.data = intr.data = key.data = a;
 	if ((rc = automatic_new(&a->automatic, a)) < 0)
 		return rc;
-	(void)read_config(a);
-	automatic_changed(a->automatic);
+	on_config(a);
 	rc = running_watch_start(&watch, &a->loop, a->state_dir);
 	if (rc < 0)
 		return rc;
@@ -330,7 +332,8 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	uv_loop_init(&a->loop);
 	if (only_check) {
-		int rc = read_config(a);
+		struct config *none;
+		int rc = read_config(a, &none);
 		acmed_free(a);
 		return rc < 0 ? EXIT_CONFIG : EXIT_OK;
 	}

@@ -13,6 +13,7 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { TRUST_MAX = 1024 * 1024, SECRET_MAX = 4096, HTTPS_PORT = 443 };
 
@@ -34,7 +35,9 @@ struct automatic {
 	uint64_t cert_read; /* its generation; 0 none */
 	bool cert_is_rsa;
 	bool is_trust_bad; /* ca_file cannot be read */
-	char trust_why[512];
+	char trust_why[512], trust_path[256];
+	ino_t trust_ino;
+	time_t trust_time;
 	/* a command under way */
 	uint32_t command;
 	json_int_t reason; /* of the revocation */
@@ -324,6 +327,33 @@ read_account(struct automatic *m)
 	json_decref(j);
 }
 
+/* Anew when the setting or the file is another one. */
+static void
+read_trust(struct automatic *m)
+{
+	const char *path = m->a->config->cert_ca_file;
+	struct stat st = { .st_ino = 0 };
+	uint8_t *pem = NULL;
+	size_t n;
+
+	if (path[0] != '\0' && stat(path, &st) < 0)
+		st.st_ino = 0;
+	if (!m->is_trust_bad && strcmp(m->trust_path, path) == 0 &&
+	    m->trust_ino == st.st_ino && m->trust_time == st.st_mtim.tv_sec)
+		return;
+	int rc = path[0] == '\0' ? 0 : file_read(AT_FDCWD, path, TRUST_MAX, &pem, &n);
+	m->is_trust_bad = rc < 0;
+	m->trust_ino = st.st_ino;
+	m->trust_time = st.st_mtim.tv_sec;
+	snprintf(m->trust_path, sizeof(m->trust_path), "%s", path);
+	if (rc < 0)
+		snprintf(m->trust_why, sizeof(m->trust_why),
+			 "certificate.ca_file: %.300s: %s", path, err_text(rc));
+	else
+		(void)client_trust(m->client, (const char *)pem);
+	free(pem);
+}
+
 /* ---- how things are ---- */
 
 /* The section that keeps the record of an uplink's name, or NULL. */
@@ -391,6 +421,8 @@ situation(struct automatic *m, struct order_situation *s)
 	const struct config *c = m->a->config;
 	bool takes_updates, has_dns = has_ddns(c, &takes_updates);
 
+	if (!order_is_busy(&m->order))
+		read_trust(m);
 	read_cert(m);
 	read_account(m);
 	*s = (struct order_situation){
@@ -440,30 +472,27 @@ automatic_look(struct automatic *m)
 
 /* ---- life ---- */
 
-static void
-read_trust(struct automatic *m)
+static bool
+is_about_us(const struct config *a, const struct config *b)
 {
-	const char *path = m->a->config->cert_ca_file;
-	uint8_t *pem = NULL;
-	size_t n;
-	int rc = path[0] == '\0' ? 0 : file_read(AT_FDCWD, path, TRUST_MAX, &pem, &n);
+	/* The members of the section stand together, see config.h. */
+	size_t from = offsetof(struct config, cert_method),
+	       to = offsetof(struct config, cert_eab_secret) +
+		    sizeof(a->cert_eab_secret);
 
-	m->is_trust_bad = rc < 0;
-	if (rc < 0)
-		snprintf(m->trust_why, sizeof(m->trust_why),
-			 "certificate.ca_file: %.300s: %s", path, err_text(rc));
-	else
-		(void)client_trust(m->client, (const char *)pem);
-	free(pem);
+	return memcmp((const char *)a + from, (const char *)b + from, to - from) != 0 ||
+	       strcmp(a->hostname, b->hostname) != 0 ||
+	       strcmp(a->backup_hostname, b->backup_hostname) != 0 ||
+	       strcmp(a->certificate_file, b->certificate_file) != 0 ||
+	       a->port != b->port || a->n_ddns != b->n_ddns ||
+	       memcmp(a->ddns, b->ddns, sizeof(a->ddns)) != 0;
 }
 
 void
-automatic_changed(struct automatic *m)
+automatic_changed(struct automatic *m, const struct config *was)
 {
-	if (m->a->config == NULL)
-		return;
-	read_trust(m);
-	order_changed(&m->order);
+	if (m->a->config != NULL && (was == NULL || is_about_us(was, m->a->config)))
+		order_changed(&m->order);
 }
 
 int

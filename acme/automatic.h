@@ -20,8 +20,9 @@ void automatic_close(struct automatic *m);
 void automatic_free(struct automatic *m); /* after the loop has ended */
 
 void automatic_look(struct automatic *m);
-/* There is another configuration. */
-void automatic_changed(struct automatic *m);
+/* There is another configuration; was: the one before, NULL none. What has nothing to
+ * do with certificates disturbs no order. */
+void automatic_changed(struct automatic *m, const struct config *was);
 
 /* For status: {"state":"validating","text":"...","reason":"...","next":T,"renewal":T}
  */

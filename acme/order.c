@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "common/log.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -555,6 +556,13 @@ order_refused(struct order *o, const struct client_answer *a)
 		o->account->kid[0] = '\0';
 		return ORDER_EV_NEW;
 	}
+	/* RFC 8555 7.3.6: so it is with one that was deactivated; it never comes back,
+	 * and neither does its key. */
+	if (strcmp(p.type, "unauthorized") == 0 && !o->has_registered) {
+		log_info(0, "the authority does not accept the account: %s", p.detail);
+		account_forget(o->account);
+		return ORDER_EV_NEW;
+	}
 	if (o->replaces[0] != '\0' && strcmp(p.type, "alreadyReplaced") == 0) {
 		o->replaces[0] = '\0';
 		return ORDER_EV_KNOWN;
@@ -856,9 +864,13 @@ static void
 remember(struct order *o, const struct order_situation *s)
 {
 	o->n_names = 0;
-	for (size_t i = 0; i < s->n_names && i < ORDER_NAMES; i++)
-		snprintf(o->names[o->n_names++], sizeof(o->names[0]), "%s",
-			 s->names[i]);
+	for (size_t i = 0; i < s->n_names && i < ORDER_NAMES; i++) {
+		char *to = o->names[o->n_names++];
+		/* Authorities want them in small letters. */
+		snprintf(to, sizeof(o->names[0]), "%s", s->names[i]);
+		for (; *to != '\0'; to++)
+			*to = (char)tolower((uint8_t)*to);
+	}
 	snprintf(o->directory, sizeof(o->directory), "%s", s->directory);
 	snprintf(o->preferred, sizeof(o->preferred), "%s", s->preferred);
 	snprintf(o->email, sizeof(o->email), "%s", s->email);

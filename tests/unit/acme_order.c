@@ -421,6 +421,12 @@ a_vanished_account_is_made_again(void)
 	is_int(state(w), ORDER_REGISTERING, "and when it vanishes later");
 	reply(w, 201, "https://ca.test/acct/3", "{}");
 	is_int(state(w), ORDER_ORDERING, "the order goes on");
+	w->order.has_registered = false;
+	char was[JWS_THUMBPRINT];
+	memcpy(was, w->account.thumbprint, sizeof(was));
+	problem(w, 403, "unauthorized");
+	is_int(state(w), ORDER_REGISTERING, "one that is not accepted is replaced");
+	ok(strcmp(was, w->account.thumbprint) != 0, "with a new key");
 	world_free(w);
 }
 
