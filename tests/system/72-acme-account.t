@@ -54,3 +54,9 @@ before=$(serial)
 acme '{"cmd":"renew","force":true}' > /dev/null
 ok "an account that has vanished is made again" within 10 serial_is_not $before
 ok "and this is logged" acme_log_has 'does not know the account any more'
+
+# ---- the pair key is another one, as when this node joins a pair
+
+cp $LAB/pair.key $LAB/pair.new && mv $LAB/pair.new $LAB/pair.key
+ok "acmed ends, to read it as root when it is started again" within 5 test ! -e /proc/$acmed_pid
+ok "and says so" acme_log_has 'pair.key was replaced: starting again'
