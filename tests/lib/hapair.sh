@@ -139,6 +139,7 @@ node_up() {
 		mkdir -p /var/log/corosync /etc/corosync/uidgid.d /run/tandem; : > /run/ready
 		while :; do sleep 1; done' < /dev/null > /dev/null 2>&1 &
 	outer=$!
+	disown
 	for t in $(seq 250); do
 		c=$(cat /proc/$outer/task/$outer/children 2> /dev/null); c=${c%% *}
 		[ -n "$c" ] && [ -e /proc/$c/root/run/ready ] && {
@@ -227,7 +228,8 @@ ha_conf() { # NODE [EXTRA]
 ha_up() { # NODE: its pid inside the node is in $LAB/NODE.pid
 	rm -f $LAB/$1.pid
 	in_node $1 sh -c "echo \$\$ > $LAB/$1.pid; exec $HA_ENV $TANDEM_BIN/hasync -d -f $LAB/$1.conf \
-		-s $LAB/state.$1 -r /run/tandem >> $LAB/$1.hasync.log 2>&1" < /dev/null 3>&- &
+		-s $LAB/state.$1 -r /run/tandem >> $LAB/$1.hasync.log 2>&1" < /dev/null 3>&- 2> /dev/null &
+	disown
 	within 5 test -s $LAB/$1.pid 3> /dev/null
 	within 5 in_node $1 test -S /run/tandem/hasync.sock 3> /dev/null
 	within 5 h $1 list 3> /dev/null || { echo "Bail out! no hasync on $1"; exit 99; }
@@ -347,7 +349,8 @@ link "lan" {
 }'
 HP_RT="chrt -r 50"; $HP_RT true 2> /dev/null || HP_RT=
 ka_up() { # scheduled as by its unit
-	in_node $1 sh -c "exec $HP_RT keepalived -P -G -D -l -n >> $LAB/$1.keepalived.log 2>&1" < /dev/null 3>&- &
+	in_node $1 sh -c "exec $HP_RT keepalived -P -G -D -l -n >> $LAB/$1.keepalived.log 2>&1" < /dev/null 3>&- 2> /dev/null &
+	disown
 }
 ka_pids() { in_node $1 pidof keepalived; }
 holds() { [ "$(ip -n $1 -br -4 addr | grep -c '\.10/24')$(ip -n $1 -br -6 addr | grep -c '::10/64')" = $2$2 ]; }

@@ -30,7 +30,8 @@ for n in a b; do (h $n writer w$n $LAB/acked.$n 60) & writers="$writers $!"; don
 restart() { # as its unit would
 	sig $1 -9 $(ha_pid $1); rm $LAB/$1.pid
 	in_node $1 sh -c "echo \$\$ > $LAB/$1.pid; exec $TANDEM_BIN/hasync -f $LAB/$1.conf \
-		-s $LAB/state.$1 -r /run/tandem >> $LAB/$1.hasync.log 2>&1" < /dev/null 3>&- &
+		-s $LAB/state.$1 -r /run/tandem >> $LAB/$1.hasync.log 2>&1" < /dev/null 3>&- 2> /dev/null &
+	disown
 	until [ -s $LAB/$1.pid ]; do sleep 0.005; done
 }
 for i in $(seq $KILLS); do

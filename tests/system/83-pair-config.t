@@ -8,7 +8,8 @@ v_up() { # NODE
 	mkdir -p $LAB/v.$1
 	[ -e $LAB/v.$1/c ] || printf 'server {\n\tport = 443\n}\n' > $LAB/v.$1/c
 	printf 'node {\n\tname = "%s"\n\trole = "%s"\n}\nwan "wan1" {\n\tinterface = "wan1"\n}\n' $1 $([ $1 = a ] && echo primary || echo spare) > $LAB/v.$1/n
-	in_node $1 sh -c "echo \$\$ > $LAB/v.$1/pid; exec $TANDEM_BIN/vpnd -f $LAB/v.$1/c -n $LAB/v.$1/n -s $LAB/v.$1 -r /run/tandem --hasync /run/tandem/hasync.sock >> $LAB/v.$1/log 2>&1" < /dev/null 3>&- &
+	in_node $1 sh -c "echo \$\$ > $LAB/v.$1/pid; exec $TANDEM_BIN/vpnd -f $LAB/v.$1/c -n $LAB/v.$1/n -s $LAB/v.$1 -r /run/tandem --hasync /run/tandem/hasync.sock >> $LAB/v.$1/log 2>&1" < /dev/null 3>&- 2> /dev/null &
+	disown
 	within 8 in_node $1 $TANDEM_BIN/vpnctl -S /run/tandem/vpnd.sock status 3>/dev/null
 }
 C() { local n=$1; shift; in_node $n $TANDEM_BIN/vpnctl -S /run/tandem/vpnd.sock "$@"; }
