@@ -116,8 +116,10 @@ pair_apply_entries(struct pair *p, const struct wire_item *i, struct object **ou
 		 owner == NULL ? p->c.node : owner + 1);
 	/* The first of a whole set is no change of what was there: all of it is told.
 	 */
-	bool is_anew = (*out)->class == CLUSTER_OWN_SET && i->flags & WIRE_FIRST;
-	changed(p, *out, is_anew ? (struct span){ 0 } : i->bytes);
+	struct span delta = i->bytes;
+	if ((*out)->class == CLUSTER_OWN_SET && i->flags & WIRE_FIRST)
+		delta = (struct span){ 0 };
+	changed(p, *out, delta);
 	return CLUSTER_OK;
 }
 
