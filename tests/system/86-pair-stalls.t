@@ -3,7 +3,7 @@
 # 86-pair-stalls.t -- each program of a node is killed or stands still for 3 s while
 # clients send: whoever has the addresses afterwards, they need no login
 . "$(dirname "$0")/../lib/pair.sh"
-plan 31
+plan 32
 
 C="c1 c2"
 ok "the site is up, two clients connect" eval 'pair_up && clients_up 2'
@@ -31,9 +31,10 @@ for p in worker session auth keys; do
 	note "out for $(flow_outage c1 $t0) ms; active was $n, is $(active)"
 done
 for s in corosync hasync keepalived vpnd; do
-	n=$(active); t0=$EPOCHREALTIME
+	within 5 eval 'n=$(active); [ -n "$n" ]'; t0=$EPOCHREALTIME
 	sig $n STOP $s; sleep 3; sig $n CONT $s
 	well "$s stands still for 3 s"
+	[ $s = vpnd ] && ok "... a vpnd that is stuck loses the addresses" test "$(active)" != "$n"
 	note "out for $(flow_outage c1 $t0) ms; active was $n, is $(active)"
 done
 for s in hasync keepalived corosync; do kill9 $(other $(active)) $s; done
