@@ -209,10 +209,14 @@ judge_yield(struct role *r, uint64_t now)
 {
 	const struct role_peer *p = &r->peer;
 	bool two = r->out.is_active && r->has_peer_state && p->is_active;
-	bool mine = two && (r->gateways_ok < p->gateways_ok ||
-			    (r->gateways_ok == p->gateways_ok &&
-			     (r->out.epoch < p->epoch ||
-			      (r->out.epoch == p->epoch && !r->c.is_primary))));
+	/* Nobody gives way to a node that cannot serve. */
+	bool is_better = r->has_peer_state && p->vpnd_bad && !r->out.vpnd_bad;
+	bool is_worse = r->out.vpnd_bad && !p->vpnd_bad;
+	bool mine = two && !is_better &&
+		    (is_worse || r->gateways_ok < p->gateways_ok ||
+		     (r->gateways_ok == p->gateways_ok &&
+		      (r->out.epoch < p->epoch ||
+		       (r->out.epoch == p->epoch && !r->c.is_primary))));
 
 	if (!mine || !r->wants_yield)
 		r->two_since_ms = now;
@@ -230,7 +234,7 @@ judge_yield(struct role *r, uint64_t now)
 	if (!r->is_yielding)
 		return;
 	bool peer_gone = !r->has_peer_state || !p->is_active;
-	if ((peer_gone && now - r->yield_since_ms >= ROLE_TWO_MS) ||
+	if (is_better || (peer_gone && now - r->yield_since_ms >= ROLE_TWO_MS) ||
 	    (r->gateways_ok >= p->gateways_ok &&
 	     now - r->yield_since_ms >= r->yield_ms)) {
 		r->is_yielding = false;

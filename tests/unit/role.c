@@ -289,6 +289,46 @@ of_two_active_nodes_one_yields(void)
 }
 
 static void
+nobody_gives_way_to_a_node_that_cannot_serve(void)
+{
+	struct role_config c = primary;
+	struct role_peer p = {
+		.is_active = true, .epoch = 9, .gateways_ok = 2, .gateways = 2
+	};
+	uint64_t t;
+
+	c.watch_vpnd = true;
+	struct role r = started(&c, &t);
+	role_set_vpnd(&r, true, false, t);
+	role_set_group(&r, ROLE_MASTER);
+	role_tick(&r, t);
+	role_set_peer(&r, &p);
+	beat(&r, &t, 500);
+	ok(r.out.hold, "the higher epoch is given way to");
+	role_set_group(&r, ROLE_FAULT);
+	beat(&r, &t, 500);
+	ok(r.out.hold, "until it has settled");
+	p.vpnd_bad = true;
+	role_set_peer(&r, &p);
+	beat(&r, &t, 100);
+	ok(!r.out.hold, "or its vpnd is stuck: at once");
+	role_set_group(&r, ROLE_MASTER);
+	beat(&r, &t, 1000);
+	ok(!r.out.hold, "and not again");
+
+	r = started(&c, &t);
+	role_set_vpnd(&r, true, false, t);
+	role_set_group(&r, ROLE_MASTER);
+	p = (struct role_peer){ .is_active = true, .gateways_ok = 2, .gateways = 2 };
+	role_set_peer(&r, &p);
+	beat(&r, &t, 500);
+	ok(!r.out.hold, "ours is the higher epoch");
+	role_set_vpnd(&r, true, true, t);
+	pass(&r, &t, 500);
+	ok(r.out.hold, "but we are not well, and it is");
+}
+
+static void
 a_yielding_node_waits_for_its_gateways(void)
 {
 	uint64_t t;
@@ -442,6 +482,7 @@ main(void)
 	a_dead_or_stuck_vpnd_is_bad();
 	a_busy_machine_is_not_a_stuck_vpnd();
 	of_two_active_nodes_one_yields();
+	nobody_gives_way_to_a_node_that_cannot_serve();
 	a_yielding_node_waits_for_its_gateways();
 	a_planned_move_needs_a_ready_peer_and_ends_by_itself();
 	a_dead_keepalived_leaves_addresses_to_remove();
