@@ -295,14 +295,24 @@ clients_may_take_turns(void)
 		ok(true, "# SKIP no IPv6 here");
 		return;
 	}
-	for (int i = 0; i < CLIENTS; i++) {
-		c[i] = socket_at("::1", &at[i]);
-		batch_prepare(c[i], i == 2 ? 0 : BATCH_GRO);
-		path[i].peer = at[i];
+	/* Ports that share a place in the table of lanes displace each other: others,
+	 * then. */
+	for (int tries = 0; tries < 10 && good < CLIENTS * ROUNDS; tries++) {
+		if (tries > 0)
+			(void)batch_tx_flush(tx, s);
+		good = 0;
+		for (int i = 0; i < CLIENTS; i++) {
+			if (tries > 0)
+				close(c[i]);
+			c[i] = socket_at("::1", &at[i]);
+			batch_prepare(c[i], i == 2 ? 0 : BATCH_GRO);
+			path[i].peer = at[i];
+		}
+		for (int k = 0; k < ROUNDS; k++)
+			for (int i = 0; i < CLIENTS; i++)
+				good += push(tx, &path[i], 1000 + (size_t)i, (uint8_t)k,
+					     0, 0);
 	}
-	for (int k = 0; k < ROUNDS; k++)
-		for (int i = 0; i < CLIENTS; i++)
-			good += push(tx, &path[i], 1000 + (size_t)i, (uint8_t)k, 0, 0);
 	is_int(good, CLIENTS * ROUNDS, "all fit");
 	is_int(batch_tx_flush(tx, s), CLIENTS * ROUNDS, "all sent");
 	for (int i = 0; i < 2; i++) {
