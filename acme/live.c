@@ -244,8 +244,8 @@ warn_expiry(struct live *l, struct acmed *a)
 	unsigned days = live_days_passed(left);
 	char text[512];
 
-	/* A life shorter than that is renewed by the minute: nothing to tell. But nobody
-	 * renews what an administrator uploaded. */
+	/* A life shorter than that is renewed by the minute: nothing to tell. But
+	 * nobody renews what an administrator uploaded. */
 	bool is_short =
 		l->source != LIVE_CUSTOM &&
 		l->facts.not_after - l->facts.not_before < 2LL * (int64_t)days * DAY_S;

@@ -286,9 +286,7 @@ main(int argc, char **argv)
 		case 'h': usage(stdout); return EX_OK;
 		case WORD_HASYNC: hasync = optarg; break;
 		case WORD_KEY: key_file = optarg; break;
-		default:
-			usage(stderr);
-			return EX_USAGE;
+		default: usage(stderr); return EX_USAGE;
 		}
 	if (optind < argc) {
 		usage(stderr);

@@ -16,7 +16,8 @@ enum { PATH = 512, SETTLE_MS = 50 };
 static const char *
 path_of(char buf[PATH], const char *state_dir, const char *name)
 {
-	snprintf(buf, PATH, "%s/running%s%s", state_dir, *name != '\0' ? "/" : "", name);
+	snprintf(buf, PATH, "%s/running%s%s", state_dir, *name != '\0' ? "/" : "",
+		 name);
 	return buf;
 }
 

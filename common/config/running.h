@@ -31,7 +31,8 @@ struct running_watch {
 };
 
 /* on_change and arg are set before. The folder is made when it is missing. */
-int running_watch_start(struct running_watch *w, uv_loop_t *loop, const char *state_dir);
+int running_watch_start(struct running_watch *w, uv_loop_t *loop,
+			const char *state_dir);
 void running_watch_stop(struct running_watch *w);
 
 #endif

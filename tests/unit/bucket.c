@@ -48,7 +48,8 @@ below_the_rate_nothing_is_lost(void)
 {
 	struct bucket b = { .rate = 1250000 };
 
-	is_int(through(&b, 1000, 1, 10, 1), 10000 * 1000, "four fifths of it: all of it");
+	is_int(through(&b, 1000, 1, 10, 1), 10000 * 1000,
+	       "four fifths of it: all of it");
 }
 
 static void
