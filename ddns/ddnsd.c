@@ -18,6 +18,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+enum { KEY_LOOK_MS = 1000 };
+
 static void
 usage(FILE *to)
 {
@@ -48,9 +50,13 @@ read_config(struct daemon *d, struct config **out, bool says_all)
 
 	for (size_t i = 0; i < report.n; i++) {
 		const struct config_finding *f = &report.finding[i];
-		if (says_all || !f->is_warning)
-			fprintf(stderr, "%s:%u: %s: %s%s\n", f->file, f->line,
-				f->setting, f->is_warning ? "warning: " : "", f->text);
+		char line[16] = "";
+		if (f->is_warning && !says_all)
+			continue;
+		if (f->line > 0)
+			snprintf(line, sizeof(line), "%u:", f->line);
+		fprintf(stderr, "%s:%s %s: %s%s\n", f->file, line, f->setting,
+			f->is_warning ? "warning: " : "", f->text);
 	}
 	config_report_free(&report);
 	return rc;
@@ -163,6 +169,22 @@ on_signal(uv_signal_t *s, int signum)
 	uv_stop(&d->loop);
 }
 
+/* The key was replaced (this node joined a pair): it is root's, so it is read by the
+ * next of us. */
+static void
+on_key(uv_fs_poll_t *p, int status, const uv_stat_t *was, const uv_stat_t *is)
+{
+	struct daemon *d = p->data;
+
+	if (status < 0 ||
+	    (was->st_ino == is->st_ino && was->st_mtim.tv_sec == is->st_mtim.tv_sec &&
+	     was->st_mtim.tv_nsec == is->st_mtim.tv_nsec))
+		return;
+	log_info(0, "the pair key was replaced: starting again");
+	d->is_ending = true;
+	uv_stop(&d->loop);
+}
+
 /* While we are root: the key, and what is watched or listened to. */
 static int
 open_all(struct daemon *d, const char *key_file)
@@ -177,6 +199,10 @@ open_all(struct daemon *d, const char *key_file)
 	}
 	rc = store_new(&d->store, &d->loop, d->hasync_path, key, &store_handlers, d);
 	OPENSSL_cleanse(key, sizeof(key));
+	uv_fs_poll_init(&d->loop, &d->key);
+	d->key.data = d;
+	if (rc == 0)
+		rc = uv_fs_poll_start(&d->key, on_key, key_file, KEY_LOOK_MS);
 	d->watch.on_change = on_config;
 	d->watch.arg = d;
 	if (rc == 0 &&
@@ -245,6 +271,7 @@ end(struct daemon *d)
 	running_watch_stop(&d->watch);
 	fetch_close(d->fetch);
 	store_free(d->store);
+	uv_close((uv_handle_t *)&d->key, NULL);
 	uv_close((uv_handle_t *)&d->term, NULL);
 	uv_close((uv_handle_t *)&d->intr, NULL);
 	/* A resolver's thread may take its time; exit does not wait for it. */

@@ -28,6 +28,7 @@ struct daemon {
 	struct links links;
 	struct running_watch watch;
 	uv_signal_t term, intr;
+	uv_fs_poll_t key; /* the pair key's file */
 	bool is_ending;
 };
 

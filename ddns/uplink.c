@@ -193,6 +193,9 @@ next_stale(void *arg, struct record *r)
 {
 	struct uplink *l = arg;
 
+	/* Without a configuration nobody knows what is wanted. */
+	if (l->config == NULL)
+		return false;
 	for (unsigned i = 0; l->is_active && i < l->published.n; i++)
 		if (is_stale(l, &l->published.at[i])) {
 			*r = l->published.at[i];

@@ -35,6 +35,12 @@ is "it does not run as root" "$(ps -o uid= -p $DDNS_PID | tr -d ' ')" \
 
 like "R30 vpnctl ddns status shows them" "$(ddns_ctl ddns status | tr -s ' ')" \
 	"wan1 $N1 A 192.0.2.10 published .*wan2 $N2 AAAA 2001:db8:2::20 published"
+steps() { ddns_ctl ddns diagnose $1 | awk '{ print $2, $3 }' | tr '\n' ' '; }
+is "vpnctl ddns diagnose walks the whole way" "$(steps wan1)" \
+	"role ok address ok address ok server ok key ok zone ok zone ok name bad "
+like "and says what it found" "$(ddns_ctl ddns diagnose wan1)" \
+	"192.0.2.10, from interface.*port 53 answers for zone vpn.test.*signed with key ddns-key.*$N1 A is 192.0.2.10"
+fails "no such uplink" ddns_ctl ddns diagnose wan7
 is "the store has it for others" "$(store_get ddns/status/wan1 | jq -r '.name, .state' | tr '\n' ' ')" "$N1 published "
 s1=$(zone_serial)
 sleep 2.2

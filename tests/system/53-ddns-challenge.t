@@ -79,3 +79,17 @@ ok "the record goes all the same" within 5 txt_is ""
 ok "nothing is left behind" within 3 no_answer three
 ok "challenges that make no sense do no harm" eval 'for x in "{" "[]" "{\"type\":\"dns-01\"}" "{\"type\":\"dns-01\",\"name\":7,\"value\":\"x\"}"; do
 	"$LAB_ROOT/tests/lib/hactl" "$LAB/run/hasync.sock" put acme/challenge/junk "$x"; done; sleep 0.3; ddns_ctl ddns status'
+
+# The node joins a pair: another key, which only root can read.
+od -An -tx1 -N32 /dev/urandom | tr -d ' \n' > "$LAB/new.key"
+ok "the pair key is replaced" mv "$LAB/new.key" "$LAB/pair.key"
+ok "ddnsd ends, to be started again with it" within 5 dns_gone $DDNS_PID
+rm -f "$LAB/run/ddnsd.sock"
+ok "started again" ddns_start
+ask four value-8
+ok "it cannot open the secret any more, and says so" within 5 eval '[[ $(answer four .error) == *"does not open with this pair key"* ]]'
+secret_set dnskey $DNS_SECRET
+forget four
+within 5 no_answer four
+ask five value-9
+ok "stored again it is good" within 5 is_done five
