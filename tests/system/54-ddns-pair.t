@@ -79,3 +79,4 @@ sleep 1.5
 is "R170 the one that stood still does not" "$(updates $a 2) $(zone_get $N2 A)" "$was $(own $b)"
 is "three updates in all" "$(($(zone_serial) - s))" 3
 
+like "vpnctl events tells" "$(ctl_on $b events --last 300)" "ddns_updated .*program=ddnsd text=\"$N2 A is $(own $b) now\""
