@@ -27,8 +27,8 @@ near() { # KBIT WANTED: within 5 %
 both() { # WHAT UP DOWN
 	local up down
 	up=$(rate c1 5301) down=$(rate c1 5301 -R)
-	ok "R140 $1: $2 kbit/s up within 5 % ($up)" near $up $2
-	ok "R140 $1: $3 kbit/s down within 5 % ($down)" near $down $3
+	ok "$1: $2 kbit/s up within 5 % ($up)" near $up $2
+	ok "$1: $3 kbit/s down within 5 % ($down)" near $down $3
 }
 
 ok "a client with DTLS" client_up alice
@@ -40,7 +40,7 @@ within 10 has_dtls c2
 rate c2 5302 -R > "$LAB/bob" & other=$!
 alone=$(rate c1 5301 -R)
 wait $other
-ok "R140 each session has its own ($alone, $(cat "$LAB/bob"))" \
+ok "each session has its own ($alone, $(cat "$LAB/bob"))" \
 	eval "near $alone 16000 && near $(cat "$LAB/bob") 16000"
 client_down c2
 

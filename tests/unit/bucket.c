@@ -36,7 +36,7 @@ the_average_is_the_rate(void)
 				uint64_t got = through(&b, sizes[s], n, 10, turn);
 				double off = (double)got / (double)(rates[r] * 10) - 1;
 				ok(off < 0.05 && off > -0.05,
-				   "R140 %llu bytes/s of %zu each, a turn of %u ms: "
+				   "%llu bytes/s of %zu each, a turn of %u ms: "
 				   "%+.2f percent",
 				   (unsigned long long)rates[r], sizes[s], turn,
 				   off * 100);
