@@ -85,23 +85,53 @@ check_node(struct diagnosis *d)
 	      cert_text(d->acmed, "role"));
 }
 
+/* Method auto waits for it, unless told not to; for the others it is worth knowing. */
+static void
+check_uplink(struct diagnosis *d, const json_t *uplink, bool is_needed)
+{
+	const char *name = cert_text(uplink, "name"),
+		   *state = cert_text(uplink, "state");
+	bool is_none = strcmp(state, "none") == 0;
+
+	if (strcmp(state, "published") == 0)
+		check(d, "dynamic DNS", true, "", "the record of %s is published",
+		      name);
+	else if (strcmp(cert_text(d->acmed, "role"), "standby") == 0)
+		check(d, "dynamic DNS", true, "",
+		      "the active node keeps the record of %s", name);
+	else if (is_none && !is_needed)
+		check(d, "dynamic DNS", true, "", "none for %s, and none is needed",
+		      name);
+	else
+		check(d, "dynamic DNS", false, "look closer: 'vpnctl ddns diagnose'",
+		      is_none ? "no record of %s is kept: %s" : "the record of %s: %s",
+		      name, is_none ? cert_text(uplink, "reason") : state);
+}
+
 static void
 check_ddns(struct diagnosis *d)
 {
 	bool is_auto = strcmp(cert_text(d->acmed, "method"), "auto") == 0;
+	bool is_needed =
+		is_auto && !json_is_true(json_object_get(d->acmed, "without_ddns"));
+	const json_t *uplinks = json_object_get(d->ddnsd, "uplinks");
+	json_t *uplink;
+	size_t i;
 
-	if (d->ddnsd != NULL && json_object_size(d->ddnsd) > 1)
-		check(d, "dynamic DNS", true, "", "ddnsd keeps the record");
-	else if (json_is_true(json_object_get(d->acmed, "without_ddns")))
-		check(d, "dynamic DNS", true, "",
-		      "certificate.without_ddns: the record is kept elsewhere");
-	else
-		check(d, "dynamic DNS", !is_auto,
+	json_array_foreach(uplinks, i, uplink) if (cert_text(uplink, "name")[0] != '\0')
+		check_uplink(d, uplink, is_needed);
+	if (d->ddnsd == NULL)
+		check(d, "dynamic DNS", !is_needed,
+		      "start it: systemctl start tandem-ddns; or set "
+		      "certificate.without_ddns when the record is kept elsewhere",
+		      is_needed ? "ddnsd does not answer"
+				: "ddnsd does not answer, and is not needed");
+	else if (json_array_size(uplinks) == 0)
+		check(d, "dynamic DNS", !is_needed,
 		      "add a section ddns \"wan1\" for server.hostname, or set "
 		      "certificate.without_ddns when the record is kept elsewhere",
-		      is_auto ? "ddnsd does not answer"
-			      : "ddnsd does not answer; method %s does without",
-		      cert_text(d->acmed, "method"));
+		      is_needed ? "no section ddns keeps the record of the hostname"
+				: "none, and none is needed");
 }
 
 static bool

@@ -18,6 +18,8 @@ config() { echo "server { workers = 1  $1 }
 certificate { method = ${2-custom} }"; }
 resolves 192.0.2.10
 certs_up "$(config 'hostname = vpn.test')" || bail "no gateway"
+bg_ns gw "$TANDEM_BIN/ddnsd" $(vpnd_args) --pair-key "$LAB/pair.key" >> "$LAB/ddnsd.log" 2>&1
+ddnsd=$BG; disown
 pki_root Root && pki_ca Inter Root
 cat "$PKI/Inter.pem" "$PKI/Root.pem" > "$LAB/chain.pem"
 ctl cert csr --common-name vpn.test --out "$LAB/x.csr" > /dev/null
@@ -44,7 +46,9 @@ diagnosed "R44 no hostname" 'FAIL +hostname .*next +set server.hostname'
 vpnd_reload "$(config 'enabled = false')" > /dev/null
 diagnosed "R44 the service is off" 'FAIL +service +vpnd runs, but listens nowhere.*server.enabled'
 vpnd_reload "$(config 'hostname = vpn.test' auto)" > /dev/null
-diagnosed "R44 R27 auto without dynamic DNS" 'FAIL +dynamic DNS .*ddns'
+diagnosed "R44 R27 auto without dynamic DNS" 'FAIL +dynamic DNS +no section ddns keeps the record.*next +add a section ddns'
+kill $ddnsd
+diagnosed "R44 R27 auto without ddnsd" 'FAIL +dynamic DNS +ddnsd does not answer.*next +start it'
 like "R27 R40 status says what is served meanwhile, and what enrolment waits for" "$(ctl cert status)" 'enrolment +waiting for a ddns section.*primary +[a-z]+ +self-signed'
 pkill -x hasync; within 3 false
 diagnosed "R44 the node is not online" 'FAIL +node online +hasync does not answer.*next +start hasync'
