@@ -34,6 +34,7 @@ enum {
 #define FILE_KEY "custom-next.key"
 #define FILE_NEW_KEY "custom-new.key"
 #define FILE_LIVE "custom.pem"
+#define FILE_FORGET "forget-own" /* vpnd makes itself another key */
 
 static const char *const slot_name[SLOTS] = { "primary", "spare" };
 
@@ -843,6 +844,7 @@ custom_look(struct custom *c)
 void
 custom_factory_reset(struct acmed *a, uint32_t id, const json_t *q)
 {
+	char path[ACMED_PATH + 32];
 	enum custom_slot own;
 
 	if (a->config == NULL || !store_is_ready(a->store)) {
@@ -851,6 +853,8 @@ custom_factory_reset(struct acmed *a, uint32_t id, const json_t *q)
 		return;
 	}
 	own = custom_own_slot(a);
+	(void)file_replace(AT_FDCWD, file_path(a, FILE_FORGET, path),
+			   (struct span){ 0 }, 0600);
 	file_drop(a, FILE_LIVE);
 	file_drop(a, FILE_KEY);
 	file_drop(a, FILE_NEW_KEY);

@@ -21,7 +21,7 @@ refused() { # NAME RE CMD...: and what is active does not change
 CSR=(cert csr --common-name $NAME)
 
 # ---- the request
-own=$(served)
+own=$(served) own_pin=$(server_pin)
 cert status
 like "R68 without an upload the status says what to do" "$SAID" 'action needed: generate a CSR'
 pki_root Root && pki_ca Inter Root && pki_root Root2 || bail "no authorities"
@@ -200,6 +200,11 @@ ok "served again" within 3 served_is Inter
 refused "R68 factory-reset wants to be sure" 'say --yes' factory-reset
 ctl factory-reset --yes > /dev/null
 ok "R68 then it is not served any more" within 3 served_is "$own"
+other_own() { served_is "$own" && [ "$(server_pin)" != "$own_pin" ]; }
+ok "R68 what is served has another key than at the first start" within 3 other_own
+own_pin=$(server_pin)
+ctl factory-reset --yes > /dev/null
+ok "R68 also when it is served already" within 3 other_own
 cert status
 like "R68 the status says so" "$SAID" 'action needed'
 ctl "${CSR[@]}" --out d.csr > /dev/null

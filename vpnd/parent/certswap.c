@@ -7,6 +7,9 @@
  * that cannot serve is refused with one line and one event, and what runs stays. The
  * configuration is not read for it, and the operator's own files win over it.
  *
+ * forget-own: the key and certificate that we made ourselves are to be forgotten;
+ * others are made when they are needed next, at once if they are being served.
+ *
  * alpn-NAME.pem: what a worker shows to an ACME server that asks for NAME.
  *
  * A swap and a reload never load at the same time: each waits for the other.
@@ -130,8 +133,11 @@ check_live(struct parent *p)
 		return;
 	}
 	s->refused_why[0] = '\0';
-	if ((!s->cert.is_live && !p->cert.is_live) ||
-	    certificate_same(&s->cert, &p->cert) || was_refused(s, &s->cert)) {
+	bool is_anew = s->wants_own && !s->cert.is_live;
+	s->wants_own = false;
+	if (!is_anew &&
+	    ((!s->cert.is_live && !p->cert.is_live) ||
+	     certificate_same(&s->cert, &p->cert) || was_refused(s, &s->cert))) {
 		certificate_close(&s->cert);
 		return;
 	}
@@ -181,6 +187,21 @@ certswap_resume(struct parent *p)
 {
 	if (p->certswap.is_due && p->certswap.has_handles)
 		settle(p, p->certswap.tries > 0 ? RETRY_MS : 0);
+}
+
+static void
+check_own(struct parent *p)
+{
+	char path[PATH_BYTES], own[PATH_BYTES];
+
+	if (unlink(path_of(p, CERT_FORGET, path)) < 0)
+		return;
+	snprintf(own, sizeof(own), "%s/keys/tls.pem", p->opt->state_dir);
+	if (unlink(own) < 0 && errno != ENOENT)
+		log_err(0, "%s: %s", own, err_text(-errno));
+	else
+		log_info(0, "our own certificate and key are forgotten");
+	p->certswap.wants_own = true;
 }
 
 /* ---- challenges */
@@ -327,6 +348,7 @@ on_settled(uv_timer_t *t)
 	if (p->is_stopping)
 		return;
 	check_challenges(p);
+	check_own(p);
 	check_live(p);
 }
 

@@ -60,7 +60,8 @@ struct pair {
 };
 
 enum cert_source { CERT_FILE, CERT_STORED, CERT_SELF_SIGNED };
-#define CERT_LIVE "live.pem" /* of STATEDIR/certs: what acmed wants served */
+#define CERT_LIVE "live.pem"     /* of STATEDIR/certs: what acmed wants served */
+#define CERT_FORGET "forget-own" /* there: our own key is to be another one */
 
 /* What keys was given, so that a restarted keys gets the same: the workers'
  * requests name the generation. */
@@ -108,6 +109,7 @@ struct certswap {
 	uint64_t folder_ino, live_stamp; /* what is there, as seen last */
 	bool is_due;                     /* when keys is free again */
 	bool is_loading; /* keys was given `cert` and has not answered */
+	bool wants_own;  /* another key for our own certificate was asked for */
 	unsigned tries;
 	struct certificate cert;
 	int refused_fd;        /* what was refused last, not to be tried again; -1 */
