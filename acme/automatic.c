@@ -5,6 +5,7 @@
 #include "acme/control.h"
 #include "acme/object.h"
 #include "acme/order.h"
+#include "common/config/diff.h"
 #include "common/err.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -472,20 +473,25 @@ automatic_look(struct automatic *m)
 
 /* ---- life ---- */
 
-static bool
-is_about_us(const struct config *a, const struct config *b)
+static void
+note_change(void *arg, const struct config_change *ch)
 {
-	/* The members of the section stand together, see config.h. */
-	size_t from = offsetof(struct config, cert_method),
-	       to = offsetof(struct config, cert_eab_secret) +
-		    sizeof(a->cert_eab_secret);
+	static const char *const ours[] = { "certificate.",    "ddns.",
+					    "server.hostname", "server.backup_hostname",
+					    "server.port",     "server.certificate" };
+	bool *is_ours_too = arg;
 
-	return memcmp((const char *)a + from, (const char *)b + from, to - from) != 0 ||
-	       strcmp(a->hostname, b->hostname) != 0 ||
-	       strcmp(a->backup_hostname, b->backup_hostname) != 0 ||
-	       strcmp(a->certificate_file, b->certificate_file) != 0 ||
-	       a->port != b->port || a->n_ddns != b->n_ddns ||
-	       memcmp(a->ddns, b->ddns, sizeof(a->ddns)) != 0;
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (strncmp(ch->path, ours[i], strlen(ours[i])) == 0)
+			*is_ours_too = true;
+}
+
+static bool
+is_about_us(const struct config *was, const struct config *is)
+{
+	bool is_it = false;
+
+	return config_diff(was, is, note_change, &is_it) < 0 || is_it;
 }
 
 void

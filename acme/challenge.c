@@ -364,8 +364,10 @@ challenge_look(struct challenges *c)
 {
 	const struct store_object *s;
 
-	if (!store_is_ready(c->a->store))
+	if (!store_is_ready(c->a->store)) {
+		c->was_cleaned = false; /* what we took away meanwhile is still there */
 		return;
+	}
 	clean(c);
 	for (size_t i = 0; i < CHALLENGES_MAX; i++)
 		c->open[i].is_seen = false;

@@ -36,6 +36,10 @@ like_both() { acme_log_has 'vpn.test by tls-alpn-01: ' && acme_log_has 'vpn.test
 ok "a name that is elsewhere: each challenge is tried once" within 20 like_both
 ok "then it is let alone" within 3 test "$(acme_next_in)" -ge 55
 ok "with the authority's word for it" acme_text_is 'by (http|tls-alpn)-01: .*192.0.2.99|connect'
+acmed_config "$(acme_with 'challenge = auto')
+client_connection { banner = "hello" }"
+sleep 0.5
+ok "settings about something else do not end the wait" test "$(acme_next_in)" -ge 45
 dns_set vpn.test 192.0.2.10
 
 # ---- external account binding

@@ -35,10 +35,11 @@ is "it is the shared one" "$(get a live.source) $(get b live.source)" "self-sign
 ok "and it is served" within 5 serves a
 hactl() { in_node a "$LAB_ROOT/tests/lib/hactl" /run/tandem/hasync.sock "$@"; }
 hactl put acme/challenge/by-hand '{"type":"tls-alpn-01","name":"vpn.test","digest":"'$(printf x | sha256sum | cut -d' ' -f1)'"}' > /dev/null
-answers() { in_client openssl s_client -connect $1:443 -servername vpn.test -alpn acme-tls/1 < /dev/null 2> /dev/null |
+# From the node itself: from outside, the port is the active node's alone.
+answers() { in_node $1 openssl s_client -connect $2:443 -servername vpn.test -alpn acme-tls/1 < /dev/null 2> /dev/null |
 	openssl x509 -noout -text | grep -q 1.3.6.1.5.5.7.1.31; }
-ok "an answer by TLS is shown by the active node" within 5 answers 192.0.2.11
-ok "and by the other" within 5 answers 192.0.2.12
+ok "an answer by TLS is shown by the active node" within 5 answers a 192.0.2.11
+ok "and ready on the other" within 5 answers b 192.0.2.12
 hactl remove acme/challenge/by-hand > /dev/null
 like "the standby says whose business it is" "$(get b auto.text)" '^standby: the other node'
 like "and refuses what is not" "$(ask b '{"cmd":"new_account_key"}')" 'not the active one'
