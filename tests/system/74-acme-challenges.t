@@ -44,6 +44,7 @@ web() { in_client curl -s --max-time 3 "$@"; }
 url=http://$SERVER/.well-known/acme-challenge
 ok "the answer is at port 80 of the uplink" within 3 web -f $url/$token
 is "exactly it" "$(web $url/$token)" $token.thumb
+is "by IPv6 as well" "$(web -g "http://[2001:db8:1::10]/.well-known/acme-challenge/$token")" $token.thumb
 like "with a plain type" "$(web -I $url/$token)" 'Content-Type: application/octet-stream'
 code() { web -o /dev/null -w '%{http_code}' "$@"; }
 is "another token is not there" "$(code $url/other)" 404
