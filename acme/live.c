@@ -2,6 +2,7 @@
 #include "acme/live.h"
 
 #include "acme/custom.h"
+#include "acme/jws.h"
 #include "acme/object.h"
 #include "common/err.h"
 #include "common/file.h"
@@ -15,7 +16,16 @@
 
 enum { SELF_DAYS = 825, SELF_RENEW_DAYS = 30, DAY_S = 86400, FILE_MAX = 256 * 1024 };
 
+/* An object of the store, opened: that takes a while, so once for each version. */
+struct kept {
+	uint64_t generation; /* 0: none was read */
+	int rc;
+	struct object object; /* when rc is 0 */
+};
+
 struct live {
+	struct kept automatic, self;
+	uint8_t seen[32]; /* SHA-256 of what `facts` were read off */
 	enum live_source source;
 	bool has_facts, is_making;
 	struct cert_facts facts;
@@ -39,6 +49,10 @@ live_new(struct live **out)
 void
 live_free(struct live *l)
 {
+	if (l == NULL)
+		return;
+	object_free(&l->automatic.object);
+	object_free(&l->self.object);
 	free(l);
 }
 
@@ -69,6 +83,26 @@ live_days_passed(int64_t left_s)
 		if (left_s <= (int64_t)days[i] * DAY_S)
 			return days[i];
 	return 0;
+}
+
+/* What the store has under this name, or NULL. */
+static const struct object *
+kept_look(struct kept *k, const struct acmed *a, const char *name)
+{
+	const struct store_object *s = store_find(a->store, name);
+
+	if (s != NULL && s->generation == k->generation)
+		return k->rc == 0 ? &k->object : NULL;
+	object_free(&k->object);
+	k->generation = s != NULL ? s->generation : 0;
+	k->rc = s != NULL ? object_read(&k->object, name, a->pair_key,
+					span_of(s->bytes, s->n))
+			  : E_NOENT;
+	if (s != NULL && k->rc < 0)
+		log_err(0, "%s in the store cannot be used: %s", name,
+			k->rc == E_AUTH ? "it is sealed under another pair key"
+					: err_text(k->rc));
+	return k->rc == 0 ? &k->object : NULL;
 }
 
 /* ---- cert/self ---- */
@@ -132,60 +166,41 @@ self_look(struct live *l, struct acmed *a)
 	const struct store_object *s = store_find(a->store, OBJECT_SELF);
 	const char *names[ACMED_NAMES] = { "tandem" };
 	size_t n = acmed_names(a->config, names);
-	struct object o;
 
 	if (!role->is_active || role->peer[0] == '\0' || l->is_making)
 		return;
 	if (n == 0)
 		n = 1;
-	bool is_good = s != NULL && object_read(&o, OBJECT_SELF, a->pair_key,
-						span_of(s->bytes, s->n)) == 0;
-	if (is_good) {
-		is_good = cert_names_are(&o.facts, names, n) &&
-			  o.facts.not_after >
-				  (int64_t)acmed_wall_s() + SELF_RENEW_DAYS * DAY_S;
-		object_free(&o);
-	}
-	if (!is_good)
+	const struct object *o = kept_look(&l->self, a, OBJECT_SELF);
+	if (o == NULL || !cert_names_are(&o->facts, names, n) ||
+	    o->facts.not_after <= (int64_t)acmed_wall_s() + SELF_RENEW_DAYS * DAY_S)
 		self_store(l, a, names, n, s != NULL ? s->generation : 0);
 }
 
 /* ---- choosing ---- */
 
-static int
-from_object(const struct acmed *a, const char *name, char **pem)
+static bool
+from_object(struct kept *k, const struct acmed *a, const char *name, char **pem)
 {
-	const struct store_object *s = store_find(a->store, name);
-	struct object o;
+	const struct object *o = kept_look(k, a, name);
 
-	if (s == NULL)
-		return E_NOENT;
-	int rc = object_read(&o, name, a->pair_key, span_of(s->bytes, s->n));
-	if (rc == 0 && asprintf(pem, "%s%s", o.key, o.chain) < 0) {
+	if (o != NULL && asprintf(pem, "%s%s", o->key, o->chain) < 0)
 		*pem = NULL;
-		rc = E_NOMEM;
-	}
-	if (rc == 0)
-		object_free(&o);
-	else
-		log_limited(LOG_L_ERR, 0, "%s in the store cannot be used: %s", name,
-			    rc == E_AUTH ? "it is sealed under another pair key"
-					 : err_text(rc));
-	return rc;
+	return *pem != NULL;
 }
 
 static enum live_source
-choose(const struct acmed *a, char **pem)
+choose(struct live *l, const struct acmed *a, char **pem)
 {
 	enum cert_method method = a->config->cert_method;
 	bool is_pair = store_role(a->store)->peer[0] != '\0';
 
 	*pem = NULL;
-	if (method == METHOD_AUTO && from_object(a, OBJECT_AUTO, pem) == 0)
+	if (method == METHOD_AUTO && from_object(&l->automatic, a, OBJECT_AUTO, pem))
 		return LIVE_AUTO;
 	if (method == METHOD_CUSTOM && custom_live(a, pem) == 0)
 		return LIVE_CUSTOM;
-	if (is_pair && from_object(a, OBJECT_SELF, pem) == 0)
+	if (is_pair && from_object(&l->self, a, OBJECT_SELF, pem))
 		return LIVE_SELF;
 	return LIVE_OWN;
 }
@@ -228,13 +243,15 @@ note_facts(struct live *l, enum live_source source, const char *pem)
 {
 	/* Of the certificates in it; the key in front is passed over. */
 	const char *first = pem != NULL ? strstr(pem, "-----BEGIN CERTIFICATE") : NULL;
-	char was[sizeof(l->facts.sha256)];
+	uint8_t sha[32] = { 0 };
 
-	memcpy(was, l->facts.sha256, sizeof(was));
 	l->source = source;
+	if (first != NULL && jws_sha256(span_str(first), sha) == 0 &&
+	    memcmp(sha, l->seen, sizeof(sha)) == 0)
+		return;
+	memcpy(l->seen, sha, sizeof(sha));
 	l->has_facts = first != NULL && cert_read(&l->facts, span_str(first)) == 0;
-	if (!l->has_facts || strcmp(was, l->facts.sha256) != 0)
-		l->told_days = 0;
+	l->told_days = 0;
 }
 
 static void
@@ -270,7 +287,7 @@ live_look(struct live *l, struct acmed *a)
 	if (a->config == NULL || !store_is_ready(a->store))
 		return;
 	self_look(l, a);
-	enum live_source source = choose(a, &pem);
+	enum live_source source = choose(l, a, &pem);
 	int rc = put_file(a, pem, &is_news);
 	note_facts(l, source, pem);
 	cert_wipe(pem);

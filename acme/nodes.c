@@ -146,6 +146,28 @@ own(const struct acmed *a)
 	return o;
 }
 
+/* Is what the store says of this node still so? To look a root up takes a while: only
+ * for a certificate that is another one. */
+static bool
+is_told(const struct acmed *a, const struct store_object *now)
+{
+	const struct cert_facts *f = live_facts(a->live);
+	json_t *j = now == NULL ? NULL
+				: json_loadb((const char *)now->bytes, now->n, 0, NULL);
+	const char *node = json_string_value(json_object_get(j, "node"));
+	const char *source = json_string_value(json_object_get(j, "source"));
+	const char *sha = json_string_value(
+		json_object_get(json_object_get(j, "live"), "sha256"));
+	bool is_it =
+		node != NULL && source != NULL &&
+		strcmp(node, store_role(a->store)->node) == 0 &&
+		strcmp(source, live_source_text(live_source(a->live))) == 0 &&
+		(f == NULL ? sha == NULL : sha != NULL && strcmp(sha, f->sha256) == 0);
+
+	json_decref(j);
+	return is_it;
+}
+
 void
 nodes_look(struct acmed *a)
 {
@@ -154,12 +176,11 @@ nodes_look(struct acmed *a)
 	if (a->config == NULL || !store_is_ready(a->store) ||
 	    store_role(a->store)->node[0] == '\0')
 		return;
+	if (is_told(a, store_find(a->store, object_of(custom_own_slot(a), name))))
+		return;
 	json_t *o = own(a);
 	char *text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
-	const struct store_object *now =
-		store_find(a->store, object_of(custom_own_slot(a), name));
-	if (text != NULL && (now == NULL || now->n != strlen(text) ||
-			     memcmp(now->bytes, text, now->n) != 0))
+	if (text != NULL)
 		(void)store_put(a->store, name, span_str(text), CLUSTER_ANY, NULL,
 				NULL);
 	free(text);
