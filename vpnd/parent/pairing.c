@@ -79,7 +79,10 @@ port_in(const struct endpoints *s, const uint8_t *sid)
 static bool
 is_back(const struct tickling *k, const struct tickle_job *j)
 {
-	return port_in(k->back, j->sid) != j->own_port;
+	uint16_t port = port_in(k->back, j->sid);
+
+	/* None: what a vpnd of ours before this one had was just swept out. */
+	return port != 0 && port != j->own_port;
 }
 
 static void
