@@ -24,9 +24,20 @@ rate() { # NS PORT [-R]
 near() { # KBIT WANTED: within 5 %
 	awk -v got=$1 -v want=$2 'BEGIN { exit !(got > want * 0.95 && got < want * 1.05) }'
 }
+# A machine that is busy with something else may give less than the limit, so a lower
+# figure counts at the third try only; a higher one never passes.
+settled() { # KBIT NS PORT [-R]
+	local want=$1 got try
+	shift
+	for try in 1 2 3; do
+		got=$(rate "$@")
+		[ "$got" -le $((want * 95 / 100)) ] || break
+	done
+	echo $got
+}
 both() { # WHAT UP DOWN
 	local up down
-	up=$(rate c1 5301) down=$(rate c1 5301 -R)
+	up=$(settled $2 c1 5301) down=$(settled $3 c1 5301 -R)
 	ok "$1: $2 kbit/s up within 5 % ($up)" near $up $2
 	ok "$1: $3 kbit/s down within 5 % ($down)" near $down $3
 }
@@ -37,9 +48,12 @@ both DTLS 8000 16000
 
 ok "another client" client_up bob@c2
 within 10 has_dtls c2
-rate c2 5302 -R > "$LAB/bob" & other=$!
-alone=$(rate c1 5301 -R)
-wait $other
+for try in 1 2 3; do
+	rate c2 5302 -R > "$LAB/bob" & other=$!
+	alone=$(rate c1 5301 -R)
+	wait $other
+	[ $alone -le 15200 ] || [ $(cat "$LAB/bob") -le 15200 ] || break
+done
 ok "each session has its own ($alone, $(cat "$LAB/bob"))" \
 	eval "near $alone 16000 && near $(cat "$LAB/bob") 16000"
 client_down c2
