@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PLAIN_BYTES = 16384 + 256, PEND_MAX = 65536, SPARE_MAX = 64 };
+enum { BUSY_MS = 1000, PLAIN_BYTES = 16384 + 256, PEND_MAX = 65536, SPARE_MAX = 64 };
 
 static const char *const state_name[CONN_STATES] = {
 	[CONN_HANDSHAKE] = "handshake", [CONN_REQUEST] = "request",
@@ -237,6 +237,24 @@ conn_flush(struct conn *c)
 		conn_close(c, c->ended);
 	else
 		rewatch(c);
+}
+
+/* An idle connection's buffers are given back after every record; while much is sent
+ * that would be 16 KiB to find and to free for each. */
+void
+conn_keep_buffers(struct conn *c)
+{
+	if (!c->keeps_buffers)
+		SSL_clear_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS);
+	c->keeps_buffers = true;
+}
+
+static void
+release_buffers(struct conn *c)
+{
+	SSL_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS);
+	(void)SSL_free_buffers(c->ssl);
+	c->keeps_buffers = false;
 }
 
 int
@@ -575,6 +593,8 @@ conn_tick(struct conn *c)
 
 	if (c->state == CONN_CLOSED)
 		return;
+	if (c->keeps_buffers && now - c->sent_ms > BUSY_MS)
+		release_buffers(c);
 	if (c->blocked_ms != 0 && now - c->blocked_ms > SEND_MS) {
 		if (c->tunnel != NULL)
 			tunnel_detach(c, TUNNEL_STALLED);

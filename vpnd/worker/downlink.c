@@ -94,6 +94,7 @@ by_tls(struct worker *w, struct tunnel *t, struct split *s)
 	uint8_t *packet = w->text + CSTP_HEADER;
 	size_t n;
 
+	conn_keep_buffers(c);
 	while (split_next(s, packet, CSTP_BODY_MAX, &n) == 0) {
 		if (!conn_has_room(c, n + CSTP_HEADER))
 			conn_flush(c);

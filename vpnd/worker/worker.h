@@ -84,9 +84,10 @@ struct conn {
 	struct span in; /* bytes received, not yet taken by ssl */
 	uint8_t *pend;  /* decrypted bytes that must wait; pend_n of them */
 	size_t pend_n;
-	struct out *out; /* first piece; NULL: nothing waits */
-	bool is_dirty;   /* in the worker's list of things to flush */
-	bool is_held;    /* spoke while we asked: not read until the answer is there */
+	struct out *out;    /* first piece; NULL: nothing waits */
+	bool is_dirty;      /* in the worker's list of things to flush */
+	bool keeps_buffers; /* OpenSSL's, between records */
+	bool is_held; /* spoke while we asked: not read until the answer is there */
 	struct conn *next_dirty;
 	struct conn *prev, *next; /* strangers, oldest first */
 	bool is_stranger;
@@ -264,6 +265,8 @@ void conn_close(struct conn *c, const char *why);
 void conn_finish(struct conn *c, const char *why);
 /* Encrypt and queue. E_LIMIT when the client does not read. */
 int conn_write(struct conn *c, struct span text);
+/* Much is about to be written. */
+void conn_keep_buffers(struct conn *c);
 /* Room for one more data frame? */
 bool conn_has_room(const struct conn *c, size_t n);
 void conn_flush(struct conn *c);
