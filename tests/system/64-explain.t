@@ -34,6 +34,7 @@ done <<- 'TABLE'
 	R12 server.port max 65535
 	R14 wan.type default wired
 	R15 wan.nat default true
+	R37 certificate.method default auto
 	R94 fixed.client_netmask default 255.255.255.255
 	R111 addressing.routing default all
 	R116 fixed.exclude_platforms default all but Android
@@ -77,6 +78,14 @@ like "R178 as text: a model" "$text" 'server\.model = vMX-L +500 sessions'
 is "R178 config explain is the same" "$(ctl config explain | md5sum)" "$(md5sum <<< "$text")"
 n=$(jq 'length' $LAB/explain.json)
 is "R178 every row has a default and a meaning" "$(jq '[.[] | select(has("default") and (.help | length > 5))] | length' $LAB/explain.json)" "$n"
+
+: > $LAB/n.conf
+for m in auto custom self-signed; do
+	echo "certificate { method = $m }" > $LAB/m.conf
+	ok "R36 the method $m" ctl config check $LAB/m.conf --node $LAB/n.conf
+done
+echo 'certificate { method = letsencrypt }' > $LAB/m.conf
+fails "R36 no other method" ctl config check $LAB/m.conf --node $LAB/n.conf
 
 # Each option gets a value that breaks its rule.
 bad() { # TYPE

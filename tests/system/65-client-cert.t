@@ -95,7 +95,7 @@ like "R76 the old flow is refused, too" "$answer" 'Certificate Validation Failur
 unlike "R75 ... without a form" "$answer" '<form'
 
 answer=$(sent alice)
-like "R77 a good certificate gets the form" "$answer" '<form.*type="password"'
+like "R77 R80 (local users) a good certificate gets the form" "$answer" '<form.*type="password"'
 like "... with its name in it" "$answer" 'name="username"[^>]*value="alice"'
 PASSWORD=wrong client_try 10 alice@c2 $(cert alice)
 unset PASSWORD

@@ -102,9 +102,23 @@ set_one(const struct parent_options *o, const char *word, char *text[2], bool is
 	return true;
 }
 
+/* One arm only: what the name is for is switched off with the service. */
+static bool
+is_name_idle(const struct config *c, char *const *words)
+{
+	static const char path[] = "server.hostname=";
+
+	if (c == NULL || c->enabled || c->mode != MODE_PASSTHROUGH)
+		return false;
+	for (; *words != NULL; words++)
+		if (strncmp(*words, path, strlen(path)) == 0)
+			return true;
+	return false;
+}
+
 /* All findings; false with an error among them. */
 static bool
-is_good(const struct parent_options *o, char *text[2])
+is_good(const struct parent_options *o, char *text[2], char *const *words)
 {
 	struct config_report report = { 0 };
 	struct config *c;
@@ -117,6 +131,12 @@ is_good(const struct parent_options *o, char *text[2])
 			report.finding[i].is_warning ? "warning: " : "",
 			report.finding[i].text);
 	bool good = report.n_error == 0;
+	if (good && is_name_idle(c, words)) {
+		fprintf(stderr,
+			"server.hostname: can be set in mode passthrough only "
+			"while the service is on: set server.enabled=true, too\n");
+		good = false;
+	}
 	config_free(c);
 	config_report_free(&report);
 	return good;
@@ -136,9 +156,9 @@ parent_set(const struct parent_options *o, char *const *words)
 			good = false;
 		}
 	}
-	for (; good && *words != NULL; words++)
-		good = set_one(o, *words, text, is_new);
-	good = good && is_good(o, text);
+	for (char *const *word = words; good && *word != NULL; word++)
+		good = set_one(o, *word, text, is_new);
+	good = good && is_good(o, text, words);
 	for (int i = 0; good && i < 2; i++)
 		if (is_new[i])
 			printf("%zu %s\n%s", strlen(text[i]), name[i], text[i]);
