@@ -27,16 +27,19 @@ enum {
 	TICK_BATCH = 5,
 	TICK_MISSES = 8,
 	ADDRESS_MS = 1000, /* an address that is not here by then does not come */
-	REPEAT_MS = 1000,
+	ROUNDS = 4,
 	STRAY_MS = 5000,
 	ORPHANS_MAX = ENDPOINTS_MAX,
 	LOST_S = 5,
 };
 
+/* When each round begins. The first may meet a router that has not heard of the new
+ * node; a kernel answers such a segment once in 500 ms (tcp_invalid_ratelimit). */
+static const unsigned round_at_ms[ROUNDS] = { 0, 550, 1200, 2500 };
+
 struct tickle_job {
 	uint8_t sid[ENDPOINT_KEY];
 	struct endpoint e;
-	uint16_t own_port; /* of what we had published for it before, or 0 */
 	bool is_done;
 };
 
@@ -67,36 +70,15 @@ tickling_end(struct tickling *k)
 	k->ours = (struct ip_addr){ 0 };
 }
 
-static uint16_t
-port_in(const struct endpoints *s, const uint8_t *sid)
-{
-	const struct endpoint *e = s != NULL ? endpoints_find(s, sid) : NULL;
-
-	return e != NULL ? e->client.port : 0;
-}
-
-/* Has this node a newer connection of it than at the first round? */
-static bool
-is_back(const struct tickling *k, const struct tickle_job *j)
-{
-	uint16_t port = port_in(k->back, j->sid);
-
-	/* None: what a vpnd of ours before this one had was just swept out. */
-	return port != 0 && port != j->own_port;
-}
-
+/* All of them again, also who is back: its kernel answers for the old port with an RST
+ * that nobody minds, and no list has to know who is. */
 static void
 begin_round(struct tickling *k)
 {
 	k->round++;
-	k->round_ms = now_ms();
-	k->left = 0;
-	for (size_t i = 0; i < k->n; i++) {
-		if (k->round == 1)
-			k->job[i].own_port = port_in(k->back, k->job[i].sid);
-		k->job[i].is_done = k->round > 1 && is_back(k, &k->job[i]);
-		k->left += !k->job[i].is_done;
-	}
+	k->left = k->n;
+	for (size_t i = 0; i < k->n; i++)
+		k->job[i].is_done = false;
 }
 
 /* Before that the kernel asks for the gateway's link address but passes over the
@@ -119,8 +101,8 @@ on_tickle(uv_timer_t *t)
 	unsigned sent = 0, misses = 0;
 	uint64_t now = now_ms();
 
-	if (k->left == 0 && k->round == 1) {
-		if (now - k->round_ms < REPEAT_MS)
+	if (k->left == 0) {
+		if (now - k->start_ms < round_at_ms[k->round])
 			return;
 		begin_round(k);
 	}
@@ -132,7 +114,7 @@ on_tickle(uv_timer_t *t)
 		if (j->is_done)
 			continue;
 		int rc = is_here(k, &j->e) ? tickler_send(&k->socket, &j->e) : E_AGAIN;
-		if (rc == E_AGAIN && now - k->round_ms < ADDRESS_MS) {
+		if (rc == E_AGAIN && now - k->start_ms < ADDRESS_MS) {
 			misses++;
 			continue;
 		}
@@ -142,7 +124,7 @@ on_tickle(uv_timer_t *t)
 		k->sent += rc == 0 && k->round == 1;
 		k->failed += rc < 0 && k->round == 1;
 	}
-	if (k->left == 0 && k->round > 1)
+	if (k->left == 0 && k->round == ROUNDS)
 		tickling_end(k);
 }
 
@@ -175,6 +157,7 @@ tickling_start(struct tickling *k)
 	if (k->n == 0)
 		return;
 	k->round = 0;
+	k->start_ms = now_ms();
 	begin_round(k);
 	uv_timer_start(&k->timer, on_tickle, TICK_MS, TICK_MS);
 	on_tickle(&k->timer);
@@ -739,7 +722,6 @@ pairing_init(struct parent *p)
 	init_timer(p, &q->orphans.timer, &q->orphans);
 	q->takeover.what = "takeover";
 	q->orphans.what = "dead worker";
-	q->takeover.back = &q->own;
 	q->takeover.parent = q->orphans.parent = p;
 }
 

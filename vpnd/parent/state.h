@@ -129,10 +129,8 @@ struct tickling {
 	struct tickle_job *job;
 	size_t n, left, cursor;
 	unsigned round, sent, failed;
-	uint64_t round_ms;
+	uint64_t start_ms;
 	struct ip_addr ours; /* the last local address that was found to be here */
-	const struct endpoints
-		*back; /* who is in it needs no second one; may be NULL */
 	const char *what;
 };
 
