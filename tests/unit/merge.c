@@ -679,13 +679,13 @@ an_acknowledgement_that_says_more_is_kept(void)
 		{ "nothing odd", "3000", { 0 } },
 		{ "duplicate", "1000 3000", { .ack = 1000 } },
 		{ "an older one", "1000 3000", { .ack = 900 } },
-		{ "selective acknowledgement",
+		{ "a malformed option",
 		  "1000 2000 3000",
 		  { .tcp_options = 24, .option_fill = 5 } },
-		{ "other options in the place of timestamps",
+		{ "an option of another kind",
 		  "1000 2000 3000",
-		  { .stamp = 1 } },
-		{ "no options", "1000 2000 3000", { .tcp_options = 1 } },
+		  { .stamp = 1, .option_fill = 30 } },
+		{ "no options", "3000", { .tcp_options = 1 } },
 		{ "ECE", "1000 2000 3000", { .flags = 0x50 } },
 		{ "CWR", "1000 2000 3000", { .flags = 0x90 } },
 		{ "FIN", "1000 2000 3000", { .flags = 0x11 } },
@@ -715,6 +715,7 @@ an_acknowledgement_that_says_more_is_kept(void)
 			k.tcp_options =
 				o->tcp_options ? o->tcp_options & ~3u : k.tcp_options;
 			k.stamp = o->stamp || k.tcp_options < 12 ? 0 : k.stamp;
+			k.option_fill = o->option_fill;
 			k.window = o->window == 0xffff ? 0
 				   : o->window         ? o->window
 						       : k.window;
@@ -727,6 +728,55 @@ an_acknowledgement_that_says_more_is_kept(void)
 			is_str(acks_out(), cases[i].want, "IPv%d: %s", version,
 			       cases[i].why);
 		}
+}
+
+/* An acknowledgement of 1000 with one SACK block up to this number. */
+static void
+add_sack(int version, uint32_t number, uint32_t right)
+{
+	struct pkt k = ack_of(version, number);
+	uint8_t p[2048];
+
+	k.tcp_options = 24;
+	size_t n = pk_make(p, &k, false), t = pk_transport(&k);
+	memcpy(p + t + 32, "\1\1\5\12", 4);
+	pk_32(p + t + 36, 2000);
+	pk_32(p + t + 40, right);
+	pk_16(p + t + 16, 0);
+	pk_16(p + t + 16,
+	      0xffff - pk_sum(p + t, n - t, pk_pseudo(p, version, 6, n - t)));
+	add_bytes(p, n);
+}
+
+static void
+duplicates_arrive_until_a_sender_must_act(void)
+{
+	for (int version = 4; version <= 6; version += 2) {
+		start();
+		add(ack_of(version, 1000));
+		for (uint32_t i = 1; i <= 20; i++)
+			add_sack(version, 1000, 2000 + i * 100);
+		is_str(acks_out(), "1000 1000 1000 1000",
+		       "IPv%d: three duplicates, then the newest of them", version);
+		start();
+		for (uint32_t i = 1; i <= 20; i++)
+			add_sack(version, 1000 + i, 2000 + i * 100);
+		is_str(acks_out(), "1020", "IPv%d: numbers that rise: the newest",
+		       version);
+		start();
+		for (uint32_t i = 1; i <= 6; i++)
+			add_sack(version, 1000, 2100);
+		is_str(acks_out(), "1000 1000 1000 1000 1000 1000",
+		       "IPv%d: the same again and again says how often", version);
+		start();
+		add(ack_of(version, 1000));
+		for (uint32_t i = 1; i <= 3; i++)
+			add_sack(version, 1000, 2000 + i * 100);
+		add(ack_of(version, 2300));
+		add_sack(version, 2300, 3000);
+		is_str(acks_out(), "1000 1000 1000 2300 2300",
+		       "IPv%d: with a new number the count begins again", version);
+	}
 }
 
 static void
@@ -773,6 +823,7 @@ main(void)
 	merge_allow(m, ALL | MERGE_ACKS);
 	the_newest_acknowledgement_speaks_for_all();
 	an_acknowledgement_that_says_more_is_kept();
+	duplicates_arrive_until_a_sender_must_act();
 	acknowledgements_do_not_overtake_data();
 	merge_free(m);
 	merge_free(NULL);

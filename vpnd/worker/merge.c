@@ -2,6 +2,7 @@
 #include "vpnd/worker/merge.h"
 
 #include "common/err.h"
+#include "vpnd/worker/ack.h"
 #include "vpnd/worker/checksum.h"
 #include "vpnd/worker/vnet.h"
 
@@ -12,7 +13,8 @@ enum {
 	BUCKET_BITS = 8,
 	BARRIER_BITS = 6,
 	HEADER_MAX = INNER_MIN6 + 60,
-	NONE = 0 /* writes are numbered from 1 */
+	DUPLICATES = 3, /* that make a sender repeat (RFC 5681 3.2) */
+	NONE = 0        /* writes are numbered from 1 */
 };
 
 /* One packet, and the next one of the same write. */
@@ -35,7 +37,8 @@ struct unit {
 	bool is_open;               /* may grow */
 	bool is_verified;           /* the first packet's checksums are right */
 	bool has_push;
-	bool is_ack; /* one that a newer one may replace */
+	bool is_ack;   /* one that a newer one may replace */
+	uint8_t again; /* so many of its number wait before it, up to DUPLICATES */
 };
 
 struct merge {
@@ -99,17 +102,6 @@ merge_acks(const struct merge *m)
 
 /* ---- what kind of packet ---- */
 
-/* No options, or timestamps alone in the form of RFC 7323 appendix A, which is
- * everybody's. */
-static bool
-has_ack_options(const uint8_t *t, size_t header)
-{
-	static const uint8_t stamps[] = { 1, 1, 8, 10 };
-
-	return header == TCP_MIN || (header == TCP_MIN + 12 &&
-				     memcmp(t + TCP_MIN, stamps, sizeof(stamps)) == 0);
-}
-
 static void
 place_tcp(struct span packet, bool is4, struct place *pl)
 {
@@ -123,8 +115,7 @@ place_tcp(struct span packet, bool is4, struct place *pl)
 	if (header < TCP_MIN || header > left)
 		return;
 	if (header == left) {
-		pl->is_ack = t[TCP_FLAGS] == TCP_F_ACK && (t[TCP_OFFSET] & 15u) == 0 &&
-			     get16(t + TCP_WINDOW) != 0 && has_ack_options(t, header);
+		pl->is_ack = ack_is_bare(t);
 		return;
 	}
 	/* The low four bits of the offset's byte are flags too (AccECN). */
@@ -292,37 +283,46 @@ checks_hold(const uint8_t *p, size_t n, unsigned kind, size_t transport)
 	       0xffff;
 }
 
-/* May this acknowledgement stand for the one that waits? Same flow, and what the
- * older one acknowledged is less. The window is the newer one's: that is what the
- * receiver of both would go by (RFC 9293 3.10.7.4). */
+/* The same but for lengths, identification and checksum? */
 static bool
-ack_replaces(const uint8_t *a, const uint8_t *b, bool is4, size_t transport)
+ip_is_like(const uint8_t *a, const uint8_t *b, bool is4)
 {
-	const uint8_t *ta = a + transport, *tb = b + transport;
-
-	/* All of the IP headers but lengths, identification and checksum. */
-	if (is4 && (memcmp(a, b, IP4_TOTAL) != 0 || memcmp(a + 6, b + 6, 4) != 0 ||
-		    memcmp(a + IP4_ADDRESSES, b + IP4_ADDRESSES, 8) != 0))
-		return false;
-	if (!is4 && (memcmp(a, b, IP6_PAYLOAD) != 0 ||
-		     memcmp(a + 6, b + 6, INNER_MIN6 - 6) != 0))
-		return false;
-	return memcmp(ta, tb, TCP_ACK) == 0 && ta[TCP_OFFSET] == tb[TCP_OFFSET] &&
-	       (int32_t)(get32(tb + TCP_ACK) - get32(ta + TCP_ACK)) > 0;
+	if (is4)
+		return memcmp(a, b, IP4_TOTAL) == 0 && memcmp(a + 6, b + 6, 4) == 0 &&
+		       memcmp(a + IP4_ADDRESSES, b + IP4_ADDRESSES, 8) == 0;
+	return memcmp(a, b, IP6_PAYLOAD) == 0 &&
+	       memcmp(a + 6, b + 6, INNER_MIN6 - 6) == 0;
 }
 
+/* May this acknowledgement stand for the one that waits? The window is the newer
+ * one's: that is what the receiver of both would go by (RFC 9293 3.10.7.4). Some
+ * senders begin to repeat at the third duplicate, whatever the SACK blocks say:
+ * so many arrive. If it may not, *again is how many of its number wait. */
 static bool
-ack_joins(struct merge *m, struct unit *u, const struct inner *in, size_t transport)
+ack_joins(struct merge *m, struct unit *u, const struct inner *in, size_t transport,
+	  unsigned *again)
 {
 	struct piece *p = &m->piece[u->first];
 	struct span packet = in->packet;
 	bool is4 = in->version == 4;
 
-	if (!(m->kinds & MERGE_ACKS) || p->n != packet.n ||
-	    !ack_replaces(p->p, packet.p, is4, transport) ||
-	    !checks_hold(packet.p, packet.n, is4 ? MERGE_TCP4 : MERGE_TCP6, transport))
+	if (!(m->kinds & MERGE_ACKS) || !ip_is_like(p->p, packet.p, is4))
+		return false;
+	switch (ack_compare(p->p + transport, packet.p + transport)) {
+	case ACK_UNLIKE: return false;
+	case ACK_AGAIN:
+		*again = u->again + 1;
+		if (u->again < DUPLICATES)
+			return false;
+		break;
+	case ACK_MORE: *again = 0; break;
+	}
+	if (!checks_hold(packet.p, packet.n, is4 ? MERGE_TCP4 : MERGE_TCP6, transport))
 		return false;
 	p->p = packet.p;
+	p->n = (uint16_t)packet.n;
+	u->bytes = (uint32_t)packet.n;
+	u->again = (uint8_t)(*again < DUPLICATES ? *again : DUPLICATES);
 	m->acks++;
 	return true;
 }
@@ -422,10 +422,10 @@ merge_add(struct merge *m, const struct inner *in, uint32_t tag)
 			m->barrier[barrier_of(in)] = (uint16_t)m->units;
 		return 0;
 	}
-	unsigned b = bucket_of(in, &pl), i = m->bucket[b];
+	unsigned b = bucket_of(in, &pl), i = m->bucket[b], again = 0;
 	if (i != NONE && i > m->barrier[barrier_of(in)]) {
 		struct unit *u = &m->unit[i];
-		if (pl.is_ack && u->is_ack && ack_joins(m, u, in, pl.transport))
+		if (pl.is_ack && u->is_ack && ack_joins(m, u, in, pl.transport, &again))
 			return 0;
 		if (pl.kind != 0 && unit_fits(m, u, &pl, packet) &&
 		    unit_verified(m, u) &&
@@ -435,6 +435,7 @@ merge_add(struct merge *m, const struct inner *in, uint32_t tag)
 		}
 	}
 	unit_new(m, &pl, packet, tag);
+	m->unit[m->units].again = (uint8_t)again;
 	m->bucket[b] = (uint16_t)m->units;
 	return 0;
 }

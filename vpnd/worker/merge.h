@@ -15,9 +15,9 @@
  * Of acknowledgements of one flow that follow each other here, the newest alone is
  * written (MERGE_ACKS; RFC 3449 5.2.1): each is a write, and a walk through the
  * kernel's TCP, that the next one makes void microseconds later. Only such as say
- * nothing else: no data, flags ACK alone, no options but timestamps, and a higher ACK
- * number than the one they replace. So duplicates, SACK, ECN's echoes (RFC 3168, and
- * AccECN) and windows opening or closing to 0 all arrive.
+ * nothing that the newer one does not say: ack.h. Duplicates, ECN's echoes (RFC 3168,
+ * and AccECN) and windows opening or closing to 0 all arrive; of duplicates that
+ * name ever more by SACK, the first three and the newest.
  *
  * All else is a write of its own, with an empty vnet header. Writes keep the order
  * in which they began, and what cannot join its flow's write begins a new one, so the
