@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception
 # 26-rekey.t -- a tunnel is replaced by a new one on time, an older connection of a
-# session by a newer one, and a smaller path is found out; nobody logs in again.
+# session by a newer one, and TLS gets new keys when a client asks; nobody logs in again.
 . "$(dirname "$0")/../lib/lab.sh"
+. "$(dirname "$0")/../lib/raw.sh"
 lab_up || bail "no lab"
 vpnd_up 'server { workers = 2 }
 client_connection { dpd = 30  rekey = 6  keepalive = 3 }' || bail "no vpnd"
@@ -47,4 +48,49 @@ ok "connects at one place" within 10 up_at c2
 with_cookie c3
 ok "and at another: the newer one has the session" within 10 up_at c3
 is "it is one session" "$(ctl -j sessions | jq '[.sessions[] | select(.user == "bob")] | length')" 1
+
+# TLS 1.3's own rekey (RFC 8446 4.6.3). s_client takes a line that begins with K for the
+# wish to have both sides' keys changed, sends it before what it has to say next (here a
+# DPD request), and tells what messages come.
+user_add carol secret-c
+got() { grep -ac "$1" "$LAB/tls.log"; }
+got_more() { [ "$(got "$1")" -gt "$2" ]; }
+keys_asked() { # AFTER HOW MANY
+	echo K >&8
+	sleep 0.2 # or it reads both as one
+	printf 'STF\1\0\0\3\0' >&8
+	within 5 got_more '<<< TLS 1.3.*KeyUpdate' "$1"
+}
+data_comes() { # NAME: frames from the LAN go on being read
+	local n; n=$(got STF)
+	in_lan ping -q -c 5 -i 0.05 -W 1 "$inner" > /dev/null 2>&1
+	ok "$1" within 5 got_more STF $((n + 4))
+}
+tls_tunnel() { # SUITE
+	local token; token=$(raw_token carol secret-c)
+	rm -f "$LAB/tls.in"; mkfifo "$LAB/tls.in"; : > "$LAB/tls.log"
+	in_client openssl s_client -connect "$SERVER:$PORT" -msg -ciphersuites "$1" \
+		< "$LAB/tls.in" > "$LAB/tls.log" 2>&1 &
+	exec 8> "$LAB/tls.in"
+	within 5 got_more '^New, TLSv1.3' 0
+	printf 'CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nUser-Agent: Open AnyConnect VPN Agent v9.01-3\r\nCookie: webvpn=%s\r\nX-CSTP-Version: 1\r\nX-CSTP-Base-MTU: 1500\r\nX-CSTP-Address-Type: IPv4\r\n\r\n' "$token" >&8
+	within 5 got_more '^X-CSTP-Address:' 0
+	inner=$(sed -n 's/^X-CSTP-Address: \([0-9.]*\).*/\1/p' "$LAB/tls.log" | head -1)
+}
+for suite in TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256; do
+	tls_tunnel $suite
+	like "$suite: a tunnel" "$inner" '^10\.'
+	data_comes "data before new keys"
+	ok "new keys when asked for" keys_asked 0
+	data_comes "data after them"
+	ok "and again" keys_asked 1
+	data_comes "data after those"
+	exec 8>&-
+	tls_tunnel $suite
+	ok "$suite: new keys before any data" keys_asked 0
+	data_comes "and data"
+	ok "and new keys again" keys_asked 1
+	data_comes "and data again"
+	exec 8>&-
+done
 lab_end

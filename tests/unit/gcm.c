@@ -73,6 +73,40 @@ same_bytes(enum gcm_way way, size_t key_bytes)
 	gcm_free(rx);
 }
 
+/* TLS 1.3: five bytes of additional data, any nonce, none in the record. */
+static void
+same_bytes_with_a_given_nonce(enum gcm_way way, size_t key_bytes)
+{
+	static uint8_t want[sizeof(body)];
+	uint8_t nonce[GCM_IV] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0 };
+	const uint8_t aad[] = { 23, 3, 3, 5, 200 };
+	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+	struct gcm *tx;
+	bool is_same = true;
+	int k;
+
+	is_int(gcm_new(&tx, way, key, key_bytes, nonce, 0, true), 0, "for sealing");
+	for (size_t n = 1; n <= TEXT_MAX; n++) {
+		nonce[GCM_IV - 1] = (uint8_t)n;
+		nonce[0] = (uint8_t)(n >> 8);
+		EVP_EncryptInit_ex(
+			c, key_bytes == 16 ? EVP_aes_128_gcm() : EVP_aes_256_gcm(),
+			NULL, key, nonce);
+		EVP_EncryptUpdate(c, NULL, &k, aad, sizeof(aad));
+		EVP_EncryptUpdate(c, want, &k, plain, (int)n);
+		EVP_EncryptFinal_ex(c, want + n, &k);
+		EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, GCM_TAG, want + n);
+		memcpy(body, plain, n);
+		is_same &=
+			gcm_seal_with(tx, nonce, span_of(aad, sizeof(aad)), body, n) &&
+			memcmp(body, want, n + GCM_TAG) == 0;
+	}
+	ok(is_same, "way %d, %zu bytes of key: as the plain calls with a given nonce",
+	   way, key_bytes);
+	gcm_free(tx);
+	EVP_CIPHER_CTX_free(c);
+}
+
 static void
 one_bit_is_enough(enum gcm_way way)
 {
@@ -119,6 +153,8 @@ main(void)
 	for (int way = GCM_OPENSSL; way <= (int)gcm_best(); way++) {
 		same_bytes((enum gcm_way)way, 16);
 		same_bytes((enum gcm_way)way, 32);
+		same_bytes_with_a_given_nonce((enum gcm_way)way, 16);
+		same_bytes_with_a_given_nonce((enum gcm_way)way, 32);
 		one_bit_is_enough((enum gcm_way)way);
 	}
 	gcm_free(NULL);

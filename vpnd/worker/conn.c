@@ -162,8 +162,9 @@ unmark_dirty(struct conn *c)
 	c->is_dirty = false;
 }
 
-int
-conn_out(struct conn *c, const uint8_t *p, size_t n)
+/* Encrypted bytes on their way out. */
+static int
+put_out(struct conn *c, const uint8_t *p, size_t n)
 {
 	unsigned pieces = 1;
 
@@ -205,7 +206,9 @@ conn_flush(struct conn *c)
 {
 	while (c->out != NULL && c->state != CONN_CLOSED) {
 		struct out *o = c->out;
-		ssize_t n = send(c->fd, o->b + o->at, o->n - o->at, MSG_NOSIGNAL);
+		ssize_t n = o->n == 0 ? 0
+				      : send(c->fd, o->b + o->at, o->n - o->at,
+					     MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN) {
@@ -239,10 +242,77 @@ conn_flush(struct conn *c)
 		rewatch(c);
 }
 
-/* An idle connection's buffers are given back after every record; while much is sent
- * that would be 16 KiB to find and to free for each. */
+/* ---- sealing ourselves: tlstx.h ---- */
+
+int
+conn_tls_record(struct conn *c, const uint8_t *p, size_t n)
+{
+	if (c->tx != NULL) /* it may not send; what it means, we say */
+		return 0;
+	int rc = put_out(c, p, n);
+	if (rc == 0 && c->state != CONN_HANDSHAKE)
+		c->tls_sent++;
+	return rc;
+}
+
+/* Where the text of the next record goes: behind what waits already. Room that stays
+ * empty is given back by the flush. */
+static uint8_t *
+next_text(struct conn *c)
+{
+	if (c->out == NULL && (c->out = out_take(c->w)) == NULL)
+		return NULL;
+	mark_dirty(c);
+	return c->out->b + c->out->n + TLSTX_HEAD;
+}
+
+/* Should it fail half-way, the client cannot open what follows, ends the connection
+ * and comes back with its token. */
+static void
+update(struct conn *c)
+{
+	uint8_t record[TLSTX_UPDATE];
+
+	if (conn_has_room(c, sizeof(record)) && tlstx_update(c->tx, record) == 0)
+		(void)put_out(c, record, sizeof(record));
+}
+
+static int
+seal(struct conn *c, enum tlstx_type type, struct span text)
+{
+	size_t total;
+
+	if (!conn_has_room(c, text.n))
+		return E_LIMIT;
+	uint8_t *at = next_text(c);
+	if (at == NULL)
+		return E_NOMEM;
+	if (text.p != at)
+		memcpy(at, text.p, text.n);
+	int rc = tlstx_seal(c->tx, type, at, text.n, &total);
+	if (rc < 0)
+		return rc;
+	c->out->n += total;
+	if (tlstx_is_due(c->tx))
+		update(c);
+	return 0;
+}
+
+/* Before we seal, OpenSSL does it, and the secret that we know is void: so it goes on.
+ */
 void
-conn_keep_buffers(struct conn *c)
+conn_tls_update(struct conn *c)
+{
+	if (c->tx != NULL)
+		update(c);
+	else
+		c->tls_secret.n = 0;
+}
+
+/* OpenSSL's buffers: an idle connection's are given back after every record, but
+ * while much is sent that would be 16 KiB to find and to free for each. */
+static void
+keep_buffers(struct conn *c)
 {
 	if (!c->keeps_buffers)
 		SSL_clear_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS);
@@ -257,11 +327,31 @@ release_buffers(struct conn *c)
 	c->keeps_buffers = false;
 }
 
-int
-conn_write(struct conn *c, struct span text)
+/* What it cannot seal OpenSSL goes on to seal: TLS 1.2, ChaCha20. */
+void
+conn_expect_much(struct conn *c)
+{
+	if (c->tx != NULL)
+		return;
+	if (c->tls_secret.n != 0 && tlstx_new(&c->tx, &c->tls_secret, c->tls_sent) == 0)
+		OPENSSL_cleanse(&c->tls_secret, sizeof(c->tls_secret));
+	else
+		keep_buffers(c);
+}
+
+uint8_t *
+conn_slot(struct conn *c, size_t n)
+{
+	uint8_t *at = c->tx != NULL && conn_has_room(c, n) ? next_text(c) : NULL;
+
+	return at != NULL ? at : c->w->text;
+}
+
+static int
+write_openssl(struct conn *c, struct span text)
 {
 	while (text.n > 0) {
-		size_t k = text.n < 16384 ? text.n : 16384;
+		size_t k = text.n < TLSTX_TEXT_MAX ? text.n : TLSTX_TEXT_MAX;
 		if (SSL_write(c->ssl, text.p, (int)k) != (int)k) {
 			ERR_clear_error();
 			return E_LIMIT;
@@ -269,8 +359,29 @@ conn_write(struct conn *c, struct span text)
 		text.p += k;
 		text.n -= k;
 	}
-	c->sent_ms = c->w->now_ms;
 	return 0;
+}
+
+int
+conn_write(struct conn *c, struct span text)
+{
+	int rc = c->tx != NULL ? seal(c, TLSTX_DATA, text) : write_openssl(c, text);
+
+	if (rc == 0)
+		c->sent_ms = c->w->now_ms;
+	return rc;
+}
+
+/* close_notify, into the queue. */
+static void
+say_closing(struct conn *c)
+{
+	static const uint8_t alert[] = { 1, 0 }; /* warning, close_notify */
+
+	if (c->tx != NULL)
+		(void)seal(c, TLSTX_ALERT, span_of(alert, sizeof(alert)));
+	SSL_shutdown(c->ssl);
+	ERR_clear_error();
 }
 
 static void
@@ -327,6 +438,9 @@ conn_close(struct conn *c, const char *why)
 	c->pend = NULL;
 	SSL_free(c->ssl);
 	c->ssl = NULL;
+	tlstx_free(c->tx);
+	c->tx = NULL;
+	OPENSSL_cleanse(&c->tls_secret, sizeof(c->tls_secret));
 	shutdown(c->fd, SHUT_RDWR);
 	uv_close((uv_handle_t *)&c->poll, on_closed);
 }
@@ -339,8 +453,7 @@ conn_finish(struct conn *c, const char *why)
 	snprintf(c->ended, sizeof(c->ended), "%s", why);
 	if (c->tunnel != NULL)
 		tunnel_detach(c, TUNNEL_LOST);
-	SSL_shutdown(c->ssl); /* close_notify, into the queue */
-	ERR_clear_error();
+	say_closing(c);
 	conn_move(c, CONN_CLOSING);
 	c->deadline_ms = c->w->now_ms + 5000;
 	if (c->out == NULL)

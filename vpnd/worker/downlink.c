@@ -70,18 +70,18 @@ by_dtls(struct worker *w, struct tunnel *t, struct split *s)
 	}
 }
 
-/* A packet of n bytes lies in w->text, behind room for the header. The newest is
+/* A packet of n bytes lies in the frame, behind room for the header. The newest is
  * dropped when the client does not keep up: what waits is bounded, and the inner
  * transport slows down. */
 static void
-send_tls(struct worker *w, struct tunnel *t, size_t n)
+send_tls(struct worker *w, struct tunnel *t, uint8_t *frame, size_t n)
 {
 	struct counters *k = tunnel_counters(w, t);
 	struct conn *c = t->conn;
 
-	cstp_header(w->text, CSTP_DATA, n);
+	cstp_header(frame, CSTP_DATA, n);
 	if (!conn_has_room(c, n + CSTP_HEADER) ||
-	    conn_write(c, span_of(w->text, n + CSTP_HEADER)) < 0)
+	    conn_write(c, span_of(frame, n + CSTP_HEADER)) < 0)
 		k->dropped++;
 	else
 		count_sent(w, k, n);
@@ -91,17 +91,20 @@ static void
 by_tls(struct worker *w, struct tunnel *t, struct split *s)
 {
 	struct conn *c = t->conn;
-	uint8_t *packet = w->text + CSTP_HEADER;
-	size_t n;
+	size_t n, most = s->inner.packet.n < t->mtu ? s->inner.packet.n : t->mtu;
 
-	conn_keep_buffers(c);
-	while (split_next(s, packet, CSTP_BODY_MAX, &n) == 0) {
-		if (!conn_has_room(c, n + CSTP_HEADER))
+	conn_expect_much(c);
+	while (!s->is_done) {
+		if (!conn_has_room(c, most + CSTP_HEADER))
 			conn_flush(c);
 		if (t->conn != c) /* the flush found the connection dead */
 			return;
+		uint8_t *frame = conn_slot(c, most + CSTP_HEADER);
+		uint8_t *packet = frame + CSTP_HEADER;
+		if (split_next(s, packet, most, &n) < 0)
+			return;
 		if (goes_now(w, t, span_of(packet, n), s->inner.tos))
-			send_tls(w, t, n);
+			send_tls(w, t, frame, n);
 	}
 }
 
@@ -122,7 +125,7 @@ downlink_paced(struct worker *w, struct tunnel *t)
 	while (t->conn != NULL &&
 	       shaper_next(&t->down, w->now_ms, w->text + CSTP_HEADER, CSTP_BODY_MAX,
 			   &n, &tos, &w->pace_budget))
-		send_tls(w, t, n);
+		send_tls(w, t, w->text, n);
 }
 
 static struct tunnel *

@@ -15,14 +15,15 @@
 #include <intel-ipsec-mb.h>
 #endif
 
-enum { IV = GCM_SALT + GCM_NONCE, ALIGN = 64 };
+enum { ALIGN = 64 };
+_Static_assert(GCM_IV == GCM_SALT + GCM_NONCE, "RFC 5288 3");
 
 struct gcm {
 	enum gcm_way way;
 	size_t key_bytes;
 	EVP_CIPHER_CTX *evp; /* GCM_OPENSSL */
 	uint64_t nonce;      /* GCM_WIDE: the next one */
-	uint8_t iv[IV];
+	uint8_t iv[GCM_IV];
 #ifdef HAVE_IPSEC_MB
 	_Alignas(ALIGN) struct gcm_key_data wide; /* the library asks for that */
 #endif
@@ -72,6 +73,22 @@ evp_run(struct gcm *g, const uint8_t aad[GCM_AAD], uint8_t *body, size_t n,
 	return false;
 }
 
+static bool
+evp_seal_with(struct gcm *g, const uint8_t *nonce, struct span aad, uint8_t *text,
+	      size_t n)
+{
+	int done, rest;
+
+	if (EVP_EncryptInit_ex(g->evp, NULL, NULL, NULL, nonce) == 1 &&
+	    EVP_EncryptUpdate(g->evp, NULL, &done, aad.p, (int)aad.n) == 1 &&
+	    EVP_EncryptUpdate(g->evp, text, &done, text, (int)n) == 1 &&
+	    EVP_EncryptFinal_ex(g->evp, text + done, &rest) == 1 &&
+	    EVP_CIPHER_CTX_ctrl(g->evp, EVP_CTRL_AEAD_GET_TAG, GCM_TAG, text + n) == 1)
+		return true;
+	ERR_clear_error();
+	return false;
+}
+
 /* ---- libipsec-mb ---- */
 
 #ifdef HAVE_IPSEC_MB
@@ -108,17 +125,16 @@ wide_key(struct gcm *g, const uint8_t *key)
 }
 
 static void
-wide_seal(struct gcm *g, const uint8_t *aad, uint8_t *body, size_t n)
+wide_seal(struct gcm *g, const uint8_t *iv, struct span aad, uint8_t *text, size_t n)
 {
-	uint8_t *text = body + GCM_NONCE, *tag = text + n;
 	struct gcm_context_data ctx;
 
 	if (g->key_bytes == 16)
-		IMB_AES128_GCM_ENC(manager(), &g->wide, &ctx, text, text, n, g->iv, aad,
-				   GCM_AAD, tag, GCM_TAG);
+		IMB_AES128_GCM_ENC(manager(), &g->wide, &ctx, text, text, n, iv, aad.p,
+				   aad.n, text + n, GCM_TAG);
 	else
-		IMB_AES256_GCM_ENC(manager(), &g->wide, &ctx, text, text, n, g->iv, aad,
-				   GCM_AAD, tag, GCM_TAG);
+		IMB_AES256_GCM_ENC(manager(), &g->wide, &ctx, text, text, n, iv, aad.p,
+				   aad.n, text + n, GCM_TAG);
 }
 
 static bool
@@ -148,7 +164,7 @@ wide_key(struct gcm *g, const uint8_t *key)
 {
 }
 static void
-wide_seal(struct gcm *g, const uint8_t *aad, uint8_t *body, size_t n)
+wide_seal(struct gcm *g, const uint8_t *iv, struct span aad, uint8_t *text, size_t n)
 {
 }
 static bool
@@ -182,7 +198,7 @@ gcm_new(struct gcm **out, enum gcm_way way, const uint8_t *key, size_t key_bytes
 	g->way = way == GCM_WIDE ? gcm_best() : GCM_OPENSSL;
 	g->key_bytes = key_bytes;
 	g->nonce = start;
-	struct wr w = wr_open(g->iv, IV);
+	struct wr w = wr_open(g->iv, GCM_IV);
 	wr_bytes(&w, salt, GCM_SALT);
 	wr_u64(&w, start);
 	if (g->way == GCM_WIDE)
@@ -215,7 +231,17 @@ gcm_seal(struct gcm *g, const uint8_t aad[GCM_AAD], uint8_t *body, size_t n)
 	struct wr w = wr_open(g->iv + GCM_SALT, GCM_NONCE);
 	wr_u64(&w, g->nonce++);
 	memcpy(body, g->iv + GCM_SALT, GCM_NONCE);
-	wide_seal(g, aad, body, n);
+	wide_seal(g, g->iv, span_of(aad, GCM_AAD), body + GCM_NONCE, n);
+	return true;
+}
+
+bool
+gcm_seal_with(struct gcm *g, const uint8_t nonce[GCM_IV], struct span aad,
+	      uint8_t *text, size_t n)
+{
+	if (g->way == GCM_OPENSSL)
+		return evp_seal_with(g, nonce, aad, text, n);
+	wide_seal(g, nonce, aad, text, n);
 	return true;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-/* gcm.h -- AES-GCM of TLS 1.2 records (RFC 5288), in place, the fastest way this
+/* gcm.h -- AES-GCM of TLS records (RFC 5288, RFC 8446), in place, the fastest way this
  * machine has. One context is one key in one direction; per record only the nonce
  * and the additional data change.
  *
@@ -20,10 +20,13 @@
 #ifndef WORKER_GCM_H
 #define WORKER_GCM_H
 
+#include "common/span.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define GCM_IV 12u
 #define GCM_SALT 4u
 #define GCM_NONCE 8u
 #define GCM_TAG 16u
@@ -41,6 +44,11 @@ int gcm_new(struct gcm **out, enum gcm_way, const uint8_t *key, size_t key_bytes
 void gcm_free(struct gcm *);
 
 bool gcm_seal(struct gcm *, const uint8_t aad[GCM_AAD], uint8_t *body, size_t n);
+
+/* As TLS 1.3 has it (RFC 8446 5.2): the caller knows the nonce, and none is sent. The
+ * tag goes behind the text. Not with gcm_seal on one context. */
+bool gcm_seal_with(struct gcm *, const uint8_t nonce[GCM_IV], struct span aad,
+		   uint8_t *text, size_t n);
 
 /* False: the tag is wrong, and the text destroyed. */
 bool gcm_open(struct gcm *, const uint8_t aad[GCM_AAD], uint8_t *body, size_t n);

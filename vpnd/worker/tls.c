@@ -21,6 +21,8 @@
 #include <openssl/rsa.h>
 
 enum { SIGN_WAIT_MS = 300, SIGN_TRIES = 10 };
+/* RFC 8446 B.4 */
+enum { TLS_AES_128_GCM_ID = 0x1301, TLS_AES_256_GCM_ID = 0x1302 };
 
 /* AES-128 first, as RFC 8446 9.1 has it: the processor does its SHA-256 many times
  * faster than SHA-384, of which a handshake's key schedule is made. */
@@ -191,7 +193,7 @@ wire_write(BIO *b, const char *from, int n)
 	struct conn *c = BIO_get_data(b);
 
 	BIO_clear_retry_flags(b);
-	return conn_out(c, (const uint8_t *)from, (size_t)n) < 0 ? -1 : n;
+	return conn_tls_record(c, (const uint8_t *)from, (size_t)n) < 0 ? -1 : n;
 }
 
 static long
@@ -262,6 +264,37 @@ tls_client_certs(struct worker *w)
 	return 0;
 }
 
+/* Of all secrets the one that tlstx may need. */
+static void
+on_secret(const SSL *ssl, const char *line)
+{
+	struct conn *c = BIO_get_data(SSL_get_rbio(ssl));
+	struct tlstx_secret secret;
+
+	if (tlstx_secret_read(line, &secret) < 0)
+		return;
+	switch (SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl))) {
+	case TLS_AES_128_GCM_ID:
+	case TLS_AES_256_GCM_ID: c->tls_secret = secret; break;
+	default: break; /* ChaCha20's is as long as one of these */
+	}
+	OPENSSL_cleanse(&secret, sizeof(secret));
+}
+
+/* A KeyUpdate that asks for one in return (RFC 8446 4.6.3): OpenSSL would send it
+ * before what it sends next. */
+static void
+on_message(int is_sent, int version, int type, const void *p, size_t n, SSL *ssl,
+	   void *arg)
+{
+	const uint8_t *m = p;
+
+	if (!is_sent && type == SSL3_RT_HANDSHAKE && n > SSL3_HM_HEADER_LENGTH &&
+	    m[0] == SSL3_MT_KEY_UPDATE &&
+	    m[SSL3_HM_HEADER_LENGTH] == SSL_KEY_UPDATE_REQUESTED)
+		conn_tls_update(BIO_get_data(SSL_get_rbio(ssl)));
+}
+
 int
 tls_init(struct worker *w)
 {
@@ -284,6 +317,8 @@ tls_init(struct worker *w)
 	SSL_CTX_set_client_hello_cb(w->tls, challenge_on_hello, NULL);
 	SSL_CTX_set_cert_verify_callback(w->tls, let_pass, NULL);
 	SSL_CTX_set_max_cert_list(w->tls, CLIENTCERT_LIST);
+	SSL_CTX_set_keylog_callback(w->tls, on_secret);
+	SSL_CTX_set_msg_callback(w->tls, on_message);
 	if (SSL_CTX_set_cipher_list(w->tls, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 ||
 	    SSL_CTX_set_ciphersuites(w->tls, SUITES_13) != 1 ||
 	    SSL_CTX_set1_groups_list(w->tls, "X25519:P-256:P-384") != 1)

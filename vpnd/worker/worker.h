@@ -29,6 +29,7 @@
 #include "vpnd/worker/dtls.h"
 #include "vpnd/worker/record.h"
 #include "vpnd/worker/shaper.h"
+#include "vpnd/worker/tlstx.h"
 #include "vpnd/worker/xmlauth.h"
 
 #include <openssl/ssl.h>
@@ -84,10 +85,13 @@ struct conn {
 	struct span in; /* bytes received, not yet taken by ssl */
 	uint8_t *pend;  /* decrypted bytes that must wait; pend_n of them */
 	size_t pend_n;
-	struct out *out;    /* first piece; NULL: nothing waits */
-	bool is_dirty;      /* in the worker's list of things to flush */
+	struct out *out; /* first piece; NULL: nothing waits */
+	bool is_dirty;   /* in the worker's list of things to flush */
+	bool is_held;    /* spoke while we asked: not read until the answer is there */
 	bool keeps_buffers; /* OpenSSL's, between records */
-	bool is_held; /* spoke while we asked: not read until the answer is there */
+	struct tlstx *tx;   /* not NULL: what is sent is sealed here, not by ssl */
+	uint64_t tls_sent;  /* records that ssl has sent since the handshake */
+	struct tlstx_secret tls_secret; /* under which; n 0: a suite not for tlstx */
 	struct conn *next_dirty;
 	struct conn *prev, *next; /* strangers, oldest first */
 	bool is_stranger;
@@ -265,8 +269,15 @@ void conn_close(struct conn *c, const char *why);
 void conn_finish(struct conn *c, const char *why);
 /* Encrypt and queue. E_LIMIT when the client does not read. */
 int conn_write(struct conn *c, struct span text);
-/* Much is about to be written. */
-void conn_keep_buffers(struct conn *c);
+/* Much is about to be written, by a tunnel. */
+void conn_expect_much(struct conn *c);
+/* Where text of up to n bytes is best made for conn_write, which then need not copy
+ * it: valid until anything else is written or flushed. */
+uint8_t *conn_slot(struct conn *c, size_t n);
+/* OpenSSL has sealed a record. */
+int conn_tls_record(struct conn *c, const uint8_t *p, size_t n);
+/* The client wishes that we change our keys. */
+void conn_tls_update(struct conn *c);
 /* Room for one more data frame? */
 bool conn_has_room(const struct conn *c, size_t n);
 void conn_flush(struct conn *c);
@@ -277,9 +288,6 @@ unsigned conn_path_mtu(const struct conn *c);
 /* It is a stranger no more. */
 void conn_is_tunnel(struct conn *c);
 void conn_tick(struct conn *c);
-/* BIO write side: encrypted bytes on their way out. */
-int conn_out(struct conn *c, const uint8_t *p, size_t n);
-
 /* login.c: everything HTTP before the tunnel */
 int login_new(struct login **out);
 void login_free(struct login *l);
