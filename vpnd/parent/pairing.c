@@ -38,7 +38,6 @@ enum {
 static const unsigned round_at_ms[ROUNDS] = { 0, 550, 1200, 2500 };
 
 struct tickle_job {
-	uint8_t sid[ENDPOINT_KEY];
 	struct endpoint e;
 	bool is_done;
 };
@@ -130,7 +129,7 @@ on_tickle(uv_timer_t *t)
 
 /* One more for the list. */
 static bool
-tickling_add(struct tickling *k, const uint8_t *sid, const struct endpoint *e)
+tickling_add(struct tickling *k, const struct endpoint *e)
 {
 	struct tickle_job *j;
 
@@ -143,10 +142,7 @@ tickling_add(struct tickling *k, const uint8_t *sid, const struct endpoint *e)
 		return false;
 	}
 	k->job = j;
-	j = &k->job[k->n++];
-	*j = (struct tickle_job){ .e = *e };
-	if (sid != NULL)
-		memcpy(j->sid, sid, ENDPOINT_KEY);
+	k->job[k->n++] = (struct tickle_job){ .e = *e };
 	return true;
 }
 
@@ -193,8 +189,7 @@ add_all(struct parent *p, const struct endpoints *s)
 {
 	for (uint32_t i = 0; i < s->n; i++)
 		if (s->row[i].e.local.port == parent_config(p)->port)
-			(void)tickling_add(&p->pairing.takeover, s->row[i].sid,
-					   &s->row[i].e);
+			(void)tickling_add(&p->pairing.takeover, &s->row[i].e);
 }
 
 /* The clients first: the firewall takes a few milliseconds. After a start of our own
@@ -432,7 +427,7 @@ tell_orphans(struct parent *p)
 		rc = firewall_lost(e + i, n - i < FIREWALL_LOST ? n - i : FIREWALL_LOST,
 				   LOST_S + (unsigned)n / 500, why);
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		(void)tickling_add(&q->orphans, NULL, &e[i]);
+		(void)tickling_add(&q->orphans, &e[i]);
 	if (rc < 0)
 		log_warn(0, "worker's clients cannot be told: %s", why);
 	else
