@@ -94,30 +94,15 @@ all_objects(const json_t *array)
 	return json_array_size(array) > 0;
 }
 
-/* Rows of like objects as a table; the first row's keys are the columns. */
+/* Rows of objects as a table: column i is of keys[i]. */
 static void
-print_rows(const struct ctl *c, const json_t *rows)
+print_table(const struct ctl *c, const json_t *rows, const struct table_col *col,
+	    const char *const *keys, unsigned n)
 {
-	struct table_col col[TABLE_COLS];
-	const char *keys[TABLE_COLS];
-	char heads[TABLE_COLS][64];
-	unsigned n = 0;
 	struct table t;
-	const char *key;
-	json_t *v, *row;
+	json_t *row;
 	size_t i;
 
-	json_object_foreach(json_array_get(rows, 0), key, v)
-	{
-		if (n == TABLE_COLS || json_is_object(v) || json_is_array(v))
-			continue;
-		label_of(key, heads[n], sizeof(heads[n]));
-		for (char *p = heads[n]; *p != '\0'; p++)
-			*p = (char)(*p >= 'a' && *p <= 'z' ? *p - 32 : *p);
-		keys[n] = key;
-		col[n] = (struct table_col){ heads[n], json_is_number(v) };
-		n++;
-	}
 	table_open(&t, col, n);
 	json_array_foreach(rows, i, row)
 	{
@@ -132,6 +117,31 @@ print_rows(const struct ctl *c, const json_t *rows)
 	}
 	table_print(&t, stdout, c->has_colour ? "\033[1m" : "");
 	table_free(&t);
+}
+
+/* Rows of like objects: the first row's keys are the columns. */
+static void
+print_rows(const struct ctl *c, const json_t *rows)
+{
+	struct table_col col[TABLE_COLS];
+	const char *keys[TABLE_COLS];
+	char heads[TABLE_COLS][64];
+	unsigned n = 0;
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(json_array_get(rows, 0), key, v)
+	{
+		if (n == TABLE_COLS || json_is_object(v) || json_is_array(v))
+			continue;
+		label_of(key, heads[n], sizeof(heads[n]));
+		for (char *p = heads[n]; *p != '\0'; p++)
+			*p = (char)(*p >= 'a' && *p <= 'z' ? *p - 32 : *p);
+		keys[n] = key;
+		col[n] = (struct table_col){ heads[n], json_is_number(v) };
+		n++;
+	}
+	print_table(c, rows, col, keys, n);
 }
 
 /* Everything in an object: scalars first, then its parts under a heading. */
@@ -319,25 +329,8 @@ print_sessions(const struct ctl *c, const json_t *sessions)
 					    "addr6",    "source",     "device",
 					    "channel",  "duration_s", "idle_s",
 					    "rx_bytes", "tx_bytes" };
-	enum { N = sizeof(keys) / sizeof(keys[0]) };
-	struct table t;
-	size_t i;
-	json_t *s;
 
-	table_open(&t, col, N);
-	json_array_foreach(sessions, i, s)
-	{
-		char text[N][VALUE_TEXT];
-		const char *cells[N];
-		for (unsigned k = 0; k < N; k++) {
-			const json_t *v = json_object_get(s, keys[k]);
-			value_text(keys[k], v, text[k], sizeof(text[k]));
-			cells[k] = v != NULL ? text[k] : NULL;
-		}
-		table_add(&t, cells);
-	}
-	table_print(&t, stdout, c->has_colour ? "\033[1m" : "");
-	table_free(&t);
+	print_table(c, sessions, col, keys, sizeof(keys) / sizeof(keys[0]));
 	printf("%zu session%s\n", json_array_size(sessions),
 	       json_array_size(sessions) == 1 ? "" : "s");
 }
@@ -388,25 +381,8 @@ print_clients(const struct ctl *c, const json_t *clients)
 		"user",  "mac",    "device",  "platform",   "client_version", "policy",
 		"addr4", "source", "channel", "duration_s", "rx_bytes",       "tx_bytes"
 	};
-	enum { N = sizeof(keys) / sizeof(keys[0]) };
-	struct table t;
-	size_t i;
-	json_t *s;
 
-	table_open(&t, col, N);
-	json_array_foreach(clients, i, s)
-	{
-		char text[N][VALUE_TEXT];
-		const char *cells[N];
-		for (unsigned k = 0; k < N; k++) {
-			const json_t *v = json_object_get(s, keys[k]);
-			value_text(keys[k], v, text[k], sizeof(text[k]));
-			cells[k] = v != NULL ? text[k] : NULL;
-		}
-		table_add(&t, cells);
-	}
-	table_print(&t, stdout, c->has_colour ? "\033[1m" : "");
-	table_free(&t);
+	print_table(c, clients, col, keys, sizeof(keys) / sizeof(keys[0]));
 	printf("%zu client%s\n", json_array_size(clients),
 	       json_array_size(clients) == 1 ? "" : "s");
 }
