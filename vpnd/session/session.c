@@ -38,19 +38,25 @@ table_send(struct session_table *t, enum ipc_process to, unsigned index,
 
 /* ---- events ---- */
 
+static struct event
+event_of(const struct session *s, enum event_what what, const char *reason)
+{
+	return (struct event){ .what = what,
+			       .user = s->claims.user,
+			       .group = s->claims.group,
+			       .agent = s->agent,
+			       .source = s->source,
+			       .sid = s->claims.sid,
+			       .addr4 = s->claims.addr4,
+			       .addr6 = s->claims.addr6,
+			       .reason = reason };
+}
+
 void
 session_event(struct session_table *t, const struct session *s, enum event_what what,
 	      const char *reason)
 {
-	struct event e = { .what = what,
-			   .user = s->claims.user,
-			   .group = s->claims.group,
-			   .agent = s->agent,
-			   .source = s->source,
-			   .sid = s->claims.sid,
-			   .addr4 = s->claims.addr4,
-			   .addr6 = s->claims.addr6,
-			   .reason = reason };
+	struct event e = event_of(s, what, reason);
 
 	t->out.event(t->out.arg, &e);
 }
@@ -60,20 +66,12 @@ event_end(struct session_table *t, const struct session *s, const char *reason,
 	  struct now now)
 {
 	struct counters sum = session_sum(t, s);
-	struct event e = { .what = EV_CLIENT_DISCONNECTED,
-			   .user = s->claims.user,
-			   .group = s->claims.group,
-			   .agent = s->agent,
-			   .source = s->source,
-			   .sid = s->claims.sid,
-			   .addr4 = s->claims.addr4,
-			   .addr6 = s->claims.addr6,
-			   .reason = reason,
-			   .has_usage = true,
-			   .duration_s = (now.mono_ms - s->connected_ms) / 1000,
-			   .rx_bytes = sum.rx_bytes,
-			   .tx_bytes = sum.tx_bytes };
+	struct event e = event_of(s, EV_CLIENT_DISCONNECTED, reason);
 
+	e.has_usage = true;
+	e.duration_s = (now.mono_ms - s->connected_ms) / 1000;
+	e.rx_bytes = sum.rx_bytes;
+	e.tx_bytes = sum.tx_bytes;
 	t->out.event(t->out.arg, &e);
 }
 
