@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "common/file.h"
+#include "common/watch.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH = 512, SETTLE_MS = 50 };
+enum { PATH = 512, QUIET_MS = 50 };
 
 static const char *
 path_of(char buf[PATH], const char *state_dir, const char *name)
@@ -80,20 +81,12 @@ running_read(struct config **out, const char *state_dir, const char *conf,
 }
 
 static void
-on_settled(uv_timer_t *t)
+on_changed(void *arg, const char *name)
 {
-	struct running_watch *w = t->data;
-
-	w->on_change(w->arg);
-}
-
-static void
-on_event(uv_fs_event_t *e, const char *name, int events, int status)
-{
-	struct running_watch *w = e->data;
+	struct running_watch *w = arg;
 
 	if (name == NULL || strcmp(name, "tandem.conf") == 0)
-		uv_timer_start(&w->settle, on_settled, SETTLE_MS, 0);
+		w->on_change(w->arg);
 }
 
 int
@@ -104,15 +97,13 @@ running_watch_start(struct running_watch *w, uv_loop_t *loop, const char *state_
 
 	if (rc < 0)
 		return rc;
-	uv_timer_init(loop, &w->settle);
-	uv_fs_event_init(loop, &w->folder);
-	w->settle.data = w->folder.data = w;
-	return uv_fs_event_start(&w->folder, on_event, path_of(path, state_dir, ""), 0);
+	return watch_new(&w->watch, loop, path_of(path, state_dir, ""), QUIET_MS,
+			 on_changed, w);
 }
 
 void
 running_watch_stop(struct running_watch *w)
 {
-	uv_close((uv_handle_t *)&w->folder, NULL);
-	uv_close((uv_handle_t *)&w->settle, NULL);
+	watch_free(w->watch);
+	w->watch = NULL;
 }

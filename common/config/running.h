@@ -24,8 +24,7 @@ int running_read(struct config **out, const char *state_dir, const char *conf,
 
 /* Tells of each change; several at once may be one. */
 struct running_watch {
-	uv_fs_event_t folder;
-	uv_timer_t settle;
+	struct watch *watch;
 	void (*on_change)(void *arg);
 	void *arg;
 };

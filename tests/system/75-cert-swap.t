@@ -125,6 +125,20 @@ is "and its file is read at a reload only" "$(served)" InterA
 vpnd_reload "server { workers = 2  hostname = $NAME }" > /dev/null
 is "without the setting acmed's is served again" "$(served)" RootB
 
+# Another folder in its place, as from a backup; and none.
+mkdir -m 755 "$LAB/backup" && pki_live "$LAB/backup" a1 InterA
+mv "$LIVE" "$LAB/was" && mv -T "$LAB/backup" "$LIVE"
+ok "what is in another folder is served" within 5 served_is InterA
+mode_is() { [ "$(stat -c %a "$LIVE")" = 700 ]; }
+ok "which is made acmed's alone" within 5 mode_is
+pki_live "$LIVE" b1
+ok "and heard of" within 3 served_is RootB
+rm -rf "$LIVE"
+ok "no folder: our own" within 5 served_is "$own"
+ok "and it is made again" within 5 mode_is
+pki_live "$LIVE" b1
+ok "and heard of" within 3 served_is RootB
+
 # ---- tls-alpn-01
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=challenge \
 	-keyout "$PKI/ch.key" -out "$PKI/ch.pem" -days 1 -addext "subjectAltName=DNS:$NAME" \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 /* Changes of files in a folder, and a folder that goes and comes. */
 #include "tests/lib/tap.h"
-#include "vpnd/parent/watch.h"
+#include "common/watch.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -68,7 +68,7 @@ main(void)
 	snprintf(folder, sizeof(folder), "%s/x", dir);
 	mkdir(folder, 0700);
 	uv_loop_init(&loop);
-	is_int(watch_new(&w, &loop, folder, on_change, NULL), 0, "watches");
+	is_int(watch_new(&w, &loop, folder, 100, on_change, NULL), 0, "watches");
 	run_ms(200);
 	is_int(told, 0, "nothing happened");
 	put("a", "1");
@@ -126,7 +126,7 @@ main(void)
 	watch_free(w);
 	watch_free(NULL);
 	rmdir(folder);
-	is_int(watch_new(&w, &loop, folder, on_change, NULL), 0,
+	is_int(watch_new(&w, &loop, folder, 100, on_change, NULL), 0,
 	       "a folder that is not there yet");
 	told = any = 0;
 	mkdir(folder, 0700);

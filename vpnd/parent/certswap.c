@@ -18,6 +18,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/proc.h"
+#include "common/watch.h"
 #include "vpnd/parent/state.h"
 
 #include <dirent.h>
@@ -31,7 +32,7 @@
 
 enum {
 	PATH_BYTES = 512,
-	SETTLE_MS = 20, /* a rename is whole; this is for several of them */
+	QUIET_MS = 20,  /* a rename is whole; this is for several of them */
 	RETRY_MS = 500, /* after keys died of it, or did not answer */
 	TRIES_MAX = 3,  /* then it is the file's fault */
 	LOAD_MS = 5000,
@@ -352,15 +353,6 @@ on_settled(uv_timer_t *t)
 	check_live(p);
 }
 
-static void
-on_folder(uv_fs_event_t *e, const char *name, int events, int status)
-{
-	struct parent *p = e->data;
-
-	if (!uv_is_active((uv_handle_t *)&p->certswap.settle))
-		settle(p, SETTLE_MS);
-}
-
 int
 certswap_make_folder(struct parent *p, char *why)
 {
@@ -380,26 +372,24 @@ certswap_make_folder(struct parent *p, char *why)
 }
 
 static void
-watch(struct parent *p)
+keep_folder(struct parent *p)
 {
-	struct certswap *s = &p->certswap;
-	char path[PATH_BYTES], why[WHY_MAX];
-	struct stat st;
+	char why[WHY_MAX];
 
-	if (s->is_watching)
-		(void)uv_fs_event_stop(&s->folder);
-	s->is_watching = false;
-	int rc = certswap_make_folder(p, why);
-	if (rc == 0)
-		rc = uv_fs_event_start(&s->folder, on_folder, path_of(p, "", path), 0);
-	if (rc < 0) {
-		log_limited(LOG_L_WARN, 0, "%s: cannot be watched: %s",
-			    path_of(p, "", path), err_text(rc));
-		return;
-	}
-	s->is_watching = true;
-	s->folder_ino = stat(path, &st) == 0 ? (uint64_t)st.st_ino : 0;
-	settle(p, 0);
+	if (certswap_make_folder(p, why) < 0)
+		log_limited(LOG_L_WARN, 0, "%s", why);
+}
+
+/* No name: it may be another folder, as of a restored backup, or none. */
+static void
+on_folder(void *arg, const char *name)
+{
+	struct parent *p = arg;
+
+	if (name == NULL && !p->is_stopping)
+		keep_folder(p);
+	if (!uv_is_active((uv_handle_t *)&p->certswap.settle))
+		settle(p, 0); /* once for several names */
 }
 
 void
@@ -407,21 +397,25 @@ certswap_init(struct parent *p)
 {
 	struct certswap *s = &p->certswap;
 
-	uv_fs_event_init(&p->loop, &s->folder);
 	uv_timer_init(&p->loop, &s->settle);
 	uv_timer_init(&p->loop, &s->deadline);
-	s->folder.data = s->settle.data = s->deadline.data = p;
+	s->settle.data = s->deadline.data = p;
 	s->has_handles = true;
 }
 
 void
 certswap_start(struct parent *p)
 {
-	watch(p);
+	char path[PATH_BYTES];
+
+	keep_folder(p);
+	path_of(p, "", path);
+	int rc = watch_new(&p->certswap.folder, &p->loop, path, QUIET_MS, on_folder, p);
+	if (rc < 0)
+		log_err(0, "%s: cannot be watched: %s", path, err_text(rc));
+	settle(p, 0);
 }
 
-/* The watch follows the folder, not the name: who takes the state away and puts
- * another in its place (a restored backup) is found here. */
 void
 certswap_tick(struct parent *p)
 {
@@ -431,11 +425,8 @@ certswap_tick(struct parent *p)
 
 	if (p->is_stopping)
 		return;
-	if (stat(path_of(p, "", path), &st) < 0 || !s->is_watching ||
-	    (uint64_t)st.st_ino != s->folder_ino) {
-		watch(p);
-		return;
-	}
+	if (stat(path_of(p, "", path), &st) < 0)
+		keep_folder(p);
 	uint64_t stamp = 0;
 	if (lstat(path_of(p, CERT_LIVE, path), &st) == 0)
 		stamp = (uint64_t)st.st_ino * 1000003 + (uint64_t)st.st_mtim.tv_sec +
@@ -451,6 +442,8 @@ certswap_close(struct parent *p)
 	struct certswap *s = &p->certswap;
 
 	s->has_handles = false;
+	watch_free(s->folder);
+	s->folder = NULL;
 	certificate_close(&s->cert);
 	while (s->n_challenge > 0)
 		close(s->challenge[--s->n_challenge].fd);

@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/watch.h"
 #include "vpnd/parent/state.h"
 
 #include <fcntl.h>
@@ -15,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CRL_MAX = 8 << 20 };
+enum { CRL_MAX = 8 << 20, QUIET_MS = 100 };
 static const char ca_name[] = "client-ca.pem";
 
 static void
@@ -101,7 +102,7 @@ watch_files(struct parent *p)
 
 	if (ca->certs == NULL) {
 		snprintf(folder, sizeof(folder), "%s/certs", p->opt->state_dir);
-		rc = watch_new(&ca->certs, &p->loop, folder, on_certs, p);
+		rc = watch_new(&ca->certs, &p->loop, folder, QUIET_MS, on_certs, p);
 	}
 	snprintf(folder, sizeof(folder), "%s", crl);
 	const char *of_crl = crl[0] != '\0' ? dirname(folder) : "";
@@ -110,7 +111,8 @@ watch_files(struct parent *p)
 		ca->crls = NULL;
 		snprintf(ca->crl_folder, sizeof(ca->crl_folder), "%s", of_crl);
 		if (of_crl[0] != '\0')
-			rc = watch_new(&ca->crls, &p->loop, of_crl, on_crls, p);
+			rc = watch_new(&ca->crls, &p->loop, of_crl, QUIET_MS, on_crls,
+				       p);
 	}
 	if (rc < 0)
 		log_err(0,

@@ -19,7 +19,6 @@
 #include "vpnd/parent/setup.h"
 #include "vpnd/parent/sockets.h"
 #include "vpnd/parent/tun.h"
-#include "vpnd/parent/watch.h"
 
 enum {
 	PROCESS_MAX = CHILD_WORKERS + 3,
@@ -103,13 +102,13 @@ struct reload {
 
 /* The folder STATEDIR/certs, and the swap that a change of it asks for. */
 struct certswap {
-	uv_fs_event_t folder;
+	struct watch *folder;
 	uv_timer_t settle, deadline;
-	bool has_handles, is_watching;
-	uint64_t folder_ino, live_stamp; /* what is there, as seen last */
-	bool is_due;                     /* when keys is free again */
-	bool is_loading; /* keys was given `cert` and has not answered */
-	bool wants_own;  /* another key for our own certificate was asked for */
+	bool has_handles;
+	uint64_t live_stamp; /* what is there, as seen last */
+	bool is_due;         /* when keys is free again */
+	bool is_loading;     /* keys was given `cert` and has not answered */
+	bool wants_own;      /* another key for our own certificate was asked for */
 	unsigned tries;
 	struct certificate cert;
 	int refused_fd;        /* what was refused last, not to be tried again; -1 */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
-#include "vpnd/parent/watch.h"
+#include "common/watch.h"
 
 #include "common/err.h"
+#include "common/log.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,12 +11,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { QUIET_MS = 100, LATEST_MS = 1000, AGAIN_MS = 1000, NAMES = 16, NAME = 256 };
+enum { LATEST_MS = 1000, AGAIN_MS = 1000, NAMES = 16, NAME = 256 };
 
 struct watch {
 	uv_loop_t *loop;
 	uv_fs_event_t folder;
 	uv_timer_t settle, again;
+	unsigned quiet_ms;
 	unsigned closing; /* handles that are still open at the end */
 	bool is_watching;
 	watch_changed changed;
@@ -62,7 +64,8 @@ note(struct watch *w, const char *name)
 		snprintf(w->name[w->n_name++], NAME, "%s", name);
 	uint64_t waited = now + 1 - w->first_ms;
 	uint64_t left = waited < LATEST_MS ? LATEST_MS - waited : 0;
-	uv_timer_start(&w->settle, on_settled, left < QUIET_MS ? left : QUIET_MS, 0);
+	uv_timer_start(&w->settle, on_settled, left < w->quiet_ms ? left : w->quiet_ms,
+		       0);
 }
 
 /* A removed folder's watch hears nothing of its successor. */
@@ -87,9 +90,15 @@ begin(struct watch *w)
 {
 	struct stat st;
 
-	w->is_watching = stat(w->path, &st) == 0 && S_ISDIR(st.st_mode) &&
-			 uv_fs_event_start(&w->folder, on_event, w->path, 0) == 0;
-	w->ino = w->is_watching ? st.st_ino : 0;
+	w->is_watching = false;
+	if (stat(w->path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return;
+	int rc = uv_fs_event_start(&w->folder, on_event, w->path, 0);
+	if (rc < 0)
+		log_limited(LOG_L_WARN, 0, "%s: cannot be watched: %s", w->path,
+			    err_text(rc));
+	w->is_watching = rc == 0;
+	w->ino = st.st_ino;
 }
 
 static void
@@ -107,7 +116,7 @@ on_again(uv_timer_t *t)
 }
 
 int
-watch_new(struct watch **out, uv_loop_t *loop, const char *folder,
+watch_new(struct watch **out, uv_loop_t *loop, const char *folder, unsigned quiet_ms,
 	  watch_changed changed, void *arg)
 {
 	size_t n = strlen(folder) + 1;
@@ -117,6 +126,7 @@ watch_new(struct watch **out, uv_loop_t *loop, const char *folder,
 	if (w == NULL)
 		return E_NOMEM;
 	w->loop = loop;
+	w->quiet_ms = quiet_ms;
 	w->changed = changed;
 	w->arg = arg;
 	memcpy(w->path, folder, n);
