@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "common/routing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,24 +234,6 @@ section_of(const struct config *c, const char *name)
 	return NULL;
 }
 
-/* "" without one. From the kernel's table: destination and mask 0. */
-static void
-default_interface(char name[IF_NAMESIZE])
-{
-	char line[256], ifname[IF_NAMESIZE];
-	unsigned long to, mask;
-	FILE *f = fopen("/proc/net/route", "re");
-
-	name[0] = '\0';
-	while (f != NULL && name[0] == '\0' && fgets(line, sizeof(line), f) != NULL)
-		if (sscanf(line, "%15s %lx %*x %*x %*d %*d %*d %lx", ifname, &to,
-			   &mask) == 3 &&
-		    to == 0 && mask == 0)
-			memcpy(name, ifname, sizeof(ifname));
-	if (f != NULL)
-		fclose(f);
-}
-
 __attribute__((format(printf, 2, 3))) static bool
 because(struct uplink *l, const char *fmt, ...)
 {
@@ -375,8 +358,8 @@ uplink_configure(struct uplink *l, const struct config *c)
 	l->ifname[0] = '\0';
 	if (c != NULL && (w = wan_of(c, l->via)) != NULL) {
 		memcpy(l->ifname, w->ifname, sizeof(l->ifname));
-		if (l->ifname[0] == '\0')
-			default_interface(l->ifname);
+		if (l->ifname[0] == '\0' && routing_default_ifname(l->ifname) < 0)
+			l->ifname[0] = '\0';
 	}
 	set_wants(l);
 	start(l);

@@ -2,6 +2,7 @@
 #include "vpnd/parent/route.h"
 
 #include "common/err.h"
+#include "common/routing.h"
 
 #include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
@@ -195,50 +196,13 @@ route_address(struct router *r, const struct ip_addr *a, unsigned ifindex)
 	return talk(r, &q);
 }
 
-/* ---- dumps: a second socket, so that answers do not mix with requests */
-
-static int
-dump(int family, mnl_cb_t on_message, void *arg)
-{
-	struct router d;
-	union {
-		struct nlmsghdr align;
-		char bytes[4 * BUF];
-	} in;
-	struct request q;
-	int rc = router_open(&d);
-
-	if (rc < 0)
-		return rc;
-	request_route(&q, RTM_GETROUTE, family, 0);
-	q.h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	q.h->nlmsg_seq = 1;
-	if (mnl_socket_sendto(d.nl, q.h, q.h->nlmsg_len) < 0)
-		rc = -errno;
-	while (rc == 0) {
-		ssize_t n = mnl_socket_recvfrom(d.nl, in.bytes, sizeof(in.bytes));
-		if (n < 0 && errno == EINTR)
-			continue;
-		int got = n < 0 ? -1
-				: mnl_cb_run(in.bytes, (size_t)n, 1,
-					     mnl_socket_get_portid(d.nl), on_message,
-					     arg);
-		if (got < 0)
-			rc = -errno;
-		if (got == MNL_CB_STOP)
-			break;
-	}
-	router_close(&d);
-	return rc;
-}
-
 struct flush {
 	struct router *r;
 	int rc;
 };
 
 /* Delete a dumped route by sending it back. */
-static int
+static void
 flush_one(const struct nlmsghdr *h, void *arg)
 {
 	struct flush *f = arg;
@@ -246,9 +210,8 @@ flush_one(const struct nlmsghdr *h, void *arg)
 	const struct nlattr *a;
 	struct request q;
 
-	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_protocol != ROUTE_PROTO ||
-	    (m->rtm_flags & RTM_F_CLONED))
-		return MNL_CB_OK;
+	if (m->rtm_protocol != ROUTE_PROTO || (m->rtm_flags & RTM_F_CLONED))
+		return;
 	struct rtmsg *d =
 		request_route(&q, RTM_DELROUTE, m->rtm_family, m->rtm_dst_len);
 	d->rtm_type = m->rtm_type;
@@ -263,66 +226,18 @@ flush_one(const struct nlmsghdr *h, void *arg)
 	int rc = talk(f->r, &q);
 	if (rc < 0 && rc != -ESRCH)
 		f->rc = rc;
-	return MNL_CB_OK;
 }
 
 int
 route_flush(struct router *r)
 {
 	struct flush f = { .r = r };
-	int rc = dump(AF_INET, flush_one, &f);
-	int rc6 = dump(AF_INET6, flush_one, &f);
+	int rc = routing_dump(AF_INET, flush_one, &f);
+	int rc6 = routing_dump(AF_INET6, flush_one, &f);
 
 	if (rc == 0)
 		rc = rc6;
 	return rc == 0 ? f.rc : rc;
-}
-
-struct best {
-	unsigned ifindex, metric;
-};
-
-static int
-default_one(const struct nlmsghdr *h, void *arg)
-{
-	struct best *best = arg;
-	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
-	const struct nlattr *a;
-	unsigned oif = 0, metric = 0;
-
-	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len != 0 ||
-	    m->rtm_type != RTN_UNICAST || m->rtm_table != RT_TABLE_MAIN)
-		return MNL_CB_OK;
-	mnl_attr_for_each(a, h, sizeof(*m))
-	{
-		if (mnl_attr_get_type(a) == RTA_OIF)
-			oif = mnl_attr_get_u32(a);
-		if (mnl_attr_get_type(a) == RTA_PRIORITY)
-			metric = mnl_attr_get_u32(a);
-		if (mnl_attr_get_type(a) == RTA_MULTIPATH) {
-			const struct rtnexthop *hop = mnl_attr_get_payload(a);
-			if (oif == 0)
-				oif = (unsigned)hop->rtnh_ifindex;
-		}
-	}
-	if (oif != 0 && (best->ifindex == 0 || metric < best->metric))
-		*best = (struct best){ oif, metric };
-	return MNL_CB_OK;
-}
-
-int
-route_default_ifname(char ifname[IF_NAMESIZE])
-{
-	struct best best = { 0 };
-	int rc = dump(AF_INET, default_one, &best);
-
-	if (rc == 0 && best.ifindex == 0)
-		rc = dump(AF_INET6, default_one, &best);
-	if (rc < 0)
-		return rc;
-	if (best.ifindex == 0 || if_indextoname(best.ifindex, ifname) == NULL)
-		return -ENOENT;
-	return 0;
 }
 
 /* ---- what is ours */

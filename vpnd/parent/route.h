@@ -52,8 +52,4 @@ bool route_permitted(const struct config *c, const struct ip_addr *dst);
 struct ip_addr pool4_gateway(const struct config *c);
 struct ip_addr pool6_gateway(const struct config *c);
 
-/* Name of the interface of the default route (IPv4 first, best metric first).
- * -ENOENT when there is none. Needs no privilege. */
-int route_default_ifname(char ifname[IF_NAMESIZE]);
-
 #endif

@@ -6,6 +6,7 @@
 #include "common/config/running.h"
 #include "common/log.h"
 #include "common/profile.h"
+#include "common/routing.h"
 #include "common/wan.h"
 #include "vpnd/parent/route.h"
 
@@ -158,7 +159,7 @@ setup_resolve(struct setup *s, char *why)
 		struct config_wan *w = &s->config->wan[i];
 		if (w->ifname[0] != '\0')
 			continue;
-		int rc = route_default_ifname(w->ifname);
+		int rc = routing_default_ifname(w->ifname);
 		if (rc < 0) {
 			snprintf(why, WHY_MAX,
 				 "%s: no interface is set and there is no default "
