@@ -11,8 +11,7 @@
 #            pebble_root [N]: the root it issues from, new at each start
 #            dns_up, dns_set NAME ADDRESS, txt_set NAME VALUE, txt_clear NAME
 #            caddy_up, caddy_down: another implementation, directory $CADDY
-# Gateway    hasync_up, acmed_up [CONFIG], acmed_down, acmed_config CONFIG (while it runs)
-#            acme JSON: one question to acmed's control socket; acme_ok JSON; acme_is STATE;
+# Gateway    acmed_fresh CONFIG: with an empty store; acme_ok JSON; acme_is STATE;
 #            acme_get KEY: of the status; acme_text; acme_log_has RE; store_get OBJECT
 #            serial: of live.pem; leaf FIELD...: openssl x509 of live.pem
 
@@ -99,15 +98,6 @@ caddy_down() { kill $caddy_pid; }
 
 # ---- the gateway ------------------------------------------------------------
 
-hasync_up() {
-	mkdir -p "$LAB/state" "$LAB/run"
-	echo "pair_key = \"$LAB/pair.key\"" > "$LAB/hasync.conf"
-	bg_ns gw "$TANDEM_BIN/hasync" -f "$LAB/hasync.conf" -s "$LAB/state" -r "$LAB/run" \
-		>> "$LAB/hasync.log" 2>&1
-	hasync_pid=$BG
-	disown
-	within 5 test -S "$LAB/run/hasync.sock"
-}
 ACME_CONFIG='server { hostname = "vpn.test" }
 certificate {
 	directory = "'$ACME_DIR'"
@@ -124,21 +114,6 @@ acme_with() { # LINE...
 		c=${c%\}}$'\t'$l$'\n}'
 	done
 	echo "$c"
-}
-acmed_config() { echo "$1" > "$LAB/acme.conf"; mkdir -p "$LAB/state/running"
-	cp "$LAB/acme.conf" "$LAB/state/running/tandem.tmp" &&
-	mv "$LAB/state/running/tandem.tmp" "$LAB/state/running/tandem.conf"; }
-acmed_up() { # [CONFIG]: none: what vpnd runs
-	[ $# = 0 ] || acmed_config "$1"
-	bg_ns gw "$TANDEM_BIN/acmed" $ACMED_OPTIONS -f "$LAB/acme.conf" -n "$LAB/node.conf" \
-		-s "$LAB/state" -r "$LAB/run" -k "$LAB/pair.key" >> "$LAB/acmed.log" 2>&1
-	acmed_pid=$BG
-	disown
-	within 5 acme '{"cmd":"status"}'
-}
-acmed_down() { kill $acmed_pid; within 3 test ! -e /proc/$acmed_pid; }
-acme() { # JSON
-	local a; a=$(socat -t 20 - "UNIX:$LAB/run/acmed.sock" <<< "$1") && [ -n "$a" ] && echo "$a"
 }
 acme_ok() { [ "$(acme "$1" | jq .ok)" = true ]; }
 acme_get() { acme '{"cmd":"status"}' | jq -r ".$1"; }

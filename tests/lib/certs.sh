@@ -66,21 +66,7 @@ served() { # [openssl s_client options]
 }
 served_is() { [ "$(served "${@:2}")" = "$1" ]; }
 
-certs_up() { # [CONFIG]
-	mkdir -p "$LAB/state" "$LAB/run"
-	echo "pair_key = \"$LAB/pair.key\"" > "$LAB/hasync.conf"
-	bg_ns gw "$TANDEM_BIN/hasync" -f "$LAB/hasync.conf" -s "$LAB/state" -r "$LAB/run" \
-		>> "$LAB/hasync.log" 2>&1
-	disown
-	within 5 test -S "$LAB/run/hasync.sock" && vpnd_up "$@" && certs_acmed_up
-}
-certs_acmed_up() {
-	bg_ns gw "$TANDEM_BIN/acmed" $(vpnd_args) -k "$LAB/pair.key" >> "$LAB/acmed.log" 2>&1
-	certs_acmed=$BG
-	disown
-	within 5 ctl cert status
-}
-certs_acmed_down() { kill $certs_acmed; within 3 test ! -e /proc/$certs_acmed; }
+certs_up() { hasync_up && vpnd_up "$@" && acmed_up; } # [CONFIG]
 declare -A certs_ping
 echoes_start() {
 	bg_ns $1 ping -n -i 0.05 -W 1 10.10.0.100 > "$LAB/$1.echoes" 2>&1

@@ -123,14 +123,6 @@ zone_del() { zone_update "update delete $1. $2"; }
 
 ddns_ctl() { timeout 30 "$TANDEM_BIN/vpnctl" -S "$LAB/run/vpnd.sock" "$@"; }
 secret_set() { printf '%s\n' "$2" | ddns_ctl secret set "$1" --key "$LAB/pair.key" > /dev/null; }
-hasync_up() {
-	mkdir -p "$LAB/state" "$LAB/run"
-	echo "pair_key = \"$LAB/pair.key\"
-watch_vpnd = false" > "$LAB/hasync.conf"
-	bg_ns gw "$TANDEM_BIN/hasync" -f "$LAB/hasync.conf" -s "$LAB/state" -r "$LAB/run" >> "$LAB/hasync.log" 2>&1
-	HASYNC_PID=$BG
-	within 5 test -S "$LAB/run/hasync.sock"
-}
 ddns_write() { # CONFIG [NODECONFIG]: as vpnd tells what it runs
 	mkdir -p "$LAB/state/running"
 	chmod 755 "$LAB" "$LAB/state" "$LAB/state/running"

@@ -23,6 +23,8 @@
 #            vpnd_pids [PROCESS]; vpnd_kill9 PROCESS; vpnd_kill9_all; ctl ARGS...
 #            user_add NAME PASSWORD; log_has RE; event_count NAME [JQ-CONDITION];
 #            sessions_are N (not counting those that linger after a goodbye); session_get USER KEY
+# Beside it  hasync_up; acmed_up [CONFIG], acmed_config CONFIG (while it runs), acmed_down;
+#            acme JSON: one question to acmed's control socket
 # Clients    client_up USER[@NS] [openconnect options]; client_down [NS];
 #            client_env VAR [NS]; client_log_has RE [NS]; client_gone [NS];
 #            client_reasons [NS]; header NAME [NS]; has_dtls [NS]; pings [NS]
@@ -280,6 +282,37 @@ vpnd_stop() {
 	kill -TERM $VPND_PID && within 5 vpnd_has_none_of $all
 }
 ctl() { timeout 10 "$TANDEM_BIN/vpnctl" -S "$LAB/run/vpnd.sock" "$@"; }
+
+# ---- beside it --------------------------------------------------------------
+
+hasync_up() {
+	mkdir -p "$LAB/state" "$LAB/run"
+	echo "pair_key = \"$LAB/pair.key\"" > "$LAB/hasync.conf"
+	bg_ns gw "$TANDEM_BIN/hasync" -f "$LAB/hasync.conf" -s "$LAB/state" -r "$LAB/run" \
+		>> "$LAB/hasync.log" 2>&1
+	hasync_pid=$BG
+	disown
+	within 5 test -S "$LAB/run/hasync.sock"
+}
+acmed_config() { # CONFIG: as vpnd tells what it runs
+	mkdir -p "$LAB/state/running" &&
+	echo "$1" > "$LAB/state/running/tandem.tmp" &&
+	mv "$LAB/state/running/tandem.tmp" "$LAB/state/running/tandem.conf"
+}
+acmed_up() { # [CONFIG]: none: what vpnd runs
+	[ $# = 0 ] || acmed_config "$1"
+	bg_ns gw "$TANDEM_BIN/acmed" $ACMED_OPTIONS $(vpnd_args) -k "$LAB/pair.key" \
+		>> "$LAB/acmed.log" 2>&1
+	acmed_pid=$BG
+	disown
+	within 5 acme '{"cmd":"status"}'
+}
+acmed_down() { kill $acmed_pid; within 3 test ! -e /proc/$acmed_pid; }
+acme() { # JSON
+	local a; a=$(socat -t 20 - "UNIX:$LAB/run/acmed.sock" <<< "$1") && [ -n "$a" ] && echo "$a"
+}
+
+# ---- users, events, sessions ------------------------------------------------
 
 declare -A lab_password
 user_add() { # NAME PASSWORD

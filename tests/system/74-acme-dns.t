@@ -24,7 +24,6 @@ certificate {
 secret_set dnskey $DNS_SECRET && secret_set wrong $DNS_OTHER || bail "no secrets"
 ddns_config "$(SECRET=wrong config 'challenge = dns-01')" 'wan "wan1" { interface = wan0 }'
 ddns_start || bail "no ddnsd"
-: > $LAB/acme.conf
 acmed_up || bail "no acmed"
 ok "R27 with a ddns section enrolment begins by itself; what its server says is told" \
 	within 15 acme_text_is 'failed: gw1.dyn.vpn.test by dns-01: .*another secret for key ddns-key'

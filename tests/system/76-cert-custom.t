@@ -150,8 +150,8 @@ unstill() { ! still; }
 ok "... is served" within 3 unstill
 is "R66 with the new key" "$(openssl pkey -in "$LAB/state/certs/custom-next.key" -pubout)" "$(openssl x509 -in "$PKI/b.pem" -pubkey -noout)"
 print=$(server_pin)
-certs_acmed_down; kill -9 $certs_acmed 2> /dev/null
-chown 4711 "$LAB"/state/certs/*; certs_acmed_up; within 1 false
+acmed_down; kill -9 $acmed_pid 2> /dev/null
+chown 4711 "$LAB"/state/certs/*; acmed_up; within 1 false
 ok "acmed starts again, with another number for its user: the same is served" still
 is "... and the request is the same" "$(ctl cert csr --show)" "$(cat b.csr)"
 

@@ -52,7 +52,7 @@ diagnosed "R44 R27 auto without ddnsd" 'FAIL +dynamic DNS +ddnsd does not answer
 like "R27 R40 status says what is served meanwhile, and what enrolment waits for" "$(ctl cert status)" 'enrolment +waiting for a ddns section.*primary +[a-z]+ +self-signed'
 pkill -x hasync; within 3 false
 diagnosed "R44 the node is not online" 'FAIL +node online +hasync does not answer.*next +start hasync'
-certs_acmed_down
+acmed_down
 diagnosed "R44 acmed is not there" 'FAIL +acmed .*systemctl start tandem-acme'
 vpnd_stop
 diagnosed "R44 vpnd is not there" 'FAIL +service +vpnd does not answer.*systemctl start vpnd'
