@@ -192,7 +192,7 @@ prepare(struct acmed *a)
 		log_err(0, "%s: %s", a->folder, err_text(rc));
 		return rc;
 	}
-	if ((rc = control_open(&a->control, a, path)) < 0) {
+	if ((rc = control_open(a, path)) < 0) {
 		log_err(0, "%s: %s", path, err_text(rc));
 		return rc;
 	}
@@ -260,7 +260,7 @@ run(struct acmed *a)
 	running_watch_stop(&watch);
 	automatic_close(a->automatic);
 	store_close(a->store);
-	control_close(a->control);
+	ctlsock_close(a->control);
 	uv_close((uv_handle_t *)&a->look, NULL);
 	uv_close((uv_handle_t *)&a->tick, NULL);
 	uv_close((uv_handle_t *)&term, NULL);
@@ -273,7 +273,7 @@ run(struct acmed *a)
 static void
 acmed_free(struct acmed *a)
 {
-	control_free(a->control);
+	ctlsock_free(a->control);
 	store_free(a->store);
 	live_free(a->live);
 	custom_free(a->custom);

@@ -29,7 +29,7 @@ struct acmed {
 	uint8_t pair_key[PAIRKEY];
 	struct config *config; /* NULL while there is no good one */
 	struct store *store;
-	struct control *control;
+	struct ctlsock *control;
 	struct live *live;
 	struct custom *custom;
 	struct automatic *automatic;

@@ -596,34 +596,34 @@ automatic_renew_command(struct acmed *a, uint32_t id, const json_t *q)
 	struct order_situation s;
 
 	if (a->config == NULL) {
-		control_refuse(a->control, id, "no_config", "no configuration yet");
+		ctlsock_refuse(a->control, id, "no_config", "no configuration yet");
 		return;
 	}
 	situation(m, &s);
 	order_now(&m->order, &s, json_is_true(json_object_get(q, "force")));
-	control_answer(a->control, id, automatic_status(m));
+	ctlsock_answer(a->control, id, automatic_status(m));
 }
 
 /* May a command use the account now? Says why not. */
 static bool
 is_free(struct automatic *m, uint32_t id)
 {
-	struct control *c = m->a->control;
+	struct ctlsock *c = m->a->control;
 	struct order_situation s = { .is_auto = false };
 
 	if (m->a->config != NULL)
 		situation(m, &s);
 	if (m->a->config == NULL || !s.is_auto)
-		control_refuse(c, id, "not_auto",
+		ctlsock_refuse(c, id, "not_auto",
 			       "certificate.method is not auto: there is no account");
 	else if (!s.is_ready || !s.is_active)
-		control_refuse(c, id, "not_active",
+		ctlsock_refuse(c, id, "not_active",
 			       "this node is not the active one: ask the other");
 	else if (order_is_busy(&m->order) || m->account.is_open || m->command != 0)
-		control_refuse(c, id, "busy",
+		ctlsock_refuse(c, id, "busy",
 			       "the account is in use just now: try again in a minute");
 	else if (m->account.kid[0] == '\0')
-		control_refuse(c, id, "no_account",
+		ctlsock_refuse(c, id, "no_account",
 			       "there is no account at the authority yet");
 	else
 		return true;
@@ -637,10 +637,10 @@ command_refuse(struct automatic *m, const struct client_answer *answer)
 
 	answer_problem(&p, answer->body);
 	if (answer->rc < 0)
-		control_refuse(m->a->control, m->command, "no_answer", "%s",
+		ctlsock_refuse(m->a->control, m->command, "no_answer", "%s",
 			       answer->why);
 	else
-		control_refuse(m->a->control, m->command, "refused",
+		ctlsock_refuse(m->a->control, m->command, "refused",
 			       "the authority refuses: %s (%s)", p.detail, p.type);
 	m->command = 0;
 }
@@ -661,7 +661,7 @@ on_revoked(void *arg, const struct client_answer *answer)
 	/* Gone, with its key: both nodes serve something else at once, and the next
 	 * order makes a new one. */
 	(void)store_remove(m->a->store, OBJECT_AUTO, NULL, NULL);
-	control_answer(m->a->control, m->command,
+	ctlsock_answer(m->a->control, m->command,
 		       json_pack("{s:s}", "serial", m->cert.facts.serial));
 	m->command = 0;
 }
@@ -704,7 +704,7 @@ on_command_directory(void *arg, const struct client_answer *answer)
 	}
 	int rc = m->next_key != NULL ? send_roll(m) : send_revocation(m);
 	if (rc < 0) {
-		control_refuse(m->a->control, m->command, "failed", "%s", err_text(rc));
+		ctlsock_refuse(m->a->control, m->command, "failed", "%s", err_text(rc));
 		m->command = 0;
 	}
 }
@@ -716,7 +716,7 @@ begin_command(struct automatic *m, uint32_t id)
 	int rc = account_get(&m->account, m->a->config->cert_directory,
 			     on_command_directory, m);
 	if (rc < 0) {
-		control_refuse(m->a->control, id, "failed", "%s", err_text(rc));
+		ctlsock_refuse(m->a->control, id, "failed", "%s", err_text(rc));
 		m->command = 0;
 	}
 }
@@ -730,7 +730,7 @@ automatic_revoke_command(struct acmed *a, uint32_t id, const json_t *q)
 
 	if (reason != NULL &&
 	    (!json_is_integer(reason) || (r != 0 && r != 1 && r != 4 && r != 5))) {
-		control_refuse(
+		ctlsock_refuse(
 			a->control, id, "bad_request",
 			"reason must be 0, 1 (key compromise), 4 (superseded) or "
 			"5 (no longer used)");
@@ -739,7 +739,7 @@ automatic_revoke_command(struct acmed *a, uint32_t id, const json_t *q)
 	if (!is_free(m, id))
 		return;
 	if (m->cert.chain == NULL) {
-		control_refuse(a->control, id, "no_certificate",
+		ctlsock_refuse(a->control, id, "no_certificate",
 			       "there is no certificate to revoke");
 		return;
 	}
@@ -766,7 +766,7 @@ on_rolled(void *arg, const struct client_answer *answer)
 	(void)account_take(k, m->next_key, kid);
 	m->next_key = NULL;
 	host_keep_account(m, k);
-	control_answer(m->a->control, m->command, json_pack("{s:s}", "account", kid));
+	ctlsock_answer(m->a->control, m->command, json_pack("{s:s}", "account", kid));
 	m->command = 0;
 }
 
@@ -793,7 +793,7 @@ automatic_key_command(struct acmed *a, uint32_t id, const json_t *q)
 	EVP_PKEY_free(m->next_key);
 	m->next_key = NULL;
 	if (cert_key_new(&m->next_key, CERT_KEY_P256) < 0) {
-		control_refuse(a->control, id, "failed", "no key could be made");
+		ctlsock_refuse(a->control, id, "failed", "no key could be made");
 		return;
 	}
 	begin_command(m, id);

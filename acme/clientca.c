@@ -50,7 +50,7 @@ is_ready(struct acmed *a, uint32_t id)
 {
 	if (store_is_ready(a->store))
 		return true;
-	control_refuse(a->control, id, "no_store",
+	ctlsock_refuse(a->control, id, "no_store",
 		       "the store is not reached: is hasync running?");
 	return false;
 }
@@ -86,12 +86,12 @@ clientca_command(struct acmed *a, uint32_t id, const json_t *q)
 		return;
 	const struct store_object *o = store_find(a->store, CLIENTCA_OBJECT);
 	if (o == NULL)
-		control_refuse(
+		ctlsock_refuse(
 			a->control, id, "no_client_ca",
 			"no client CA was uploaded: upload one with 'vpnctl cert "
 			"client-ca upload FILE'");
 	else
-		control_answer(a->control, id,
+		ctlsock_answer(a->control, id,
 			       json_pack("{s:s,s:o}", "pem", (const char *)o->bytes,
 					 "certificates", list((const char *)o->bytes)));
 }
@@ -107,12 +107,12 @@ on_changed(void *arg, const struct cluster_msg *m)
 	struct change *c = arg;
 
 	if (m->status == CLUSTER_OK)
-		control_answer(c->a->control, c->id,
+		ctlsock_answer(c->a->control, c->id,
 			       json_pack("{s:i,s:b}", "copies", (int)m->copies,
 					 "peer_away",
 					 (m->flags & CLUSTER_PEER_AWAY) != 0));
 	else
-		control_refuse(c->a->control, c->id,
+		ctlsock_refuse(c->a->control, c->id,
 			       m->status == CLUSTER_NOENT ? "no_client_ca" : "failed",
 			       "the client CA was not changed: %s",
 			       cluster_status_text(m->status));
@@ -135,7 +135,7 @@ change(struct acmed *a, uint32_t id, const char *pem)
 					 CLUSTER_ANY, on_changed, c);
 	}
 	if (rc < 0) {
-		control_refuse(a->control, id, "failed", "%s", err_text(rc));
+		ctlsock_refuse(a->control, id, "failed", "%s", err_text(rc));
 		free(c);
 	}
 }
@@ -150,7 +150,7 @@ clientca_set_command(struct acmed *a, uint32_t id, const json_t *q)
 		return;
 	uint8_t *file = control_file(q, "file", &n);
 	if (file == NULL) {
-		control_refuse(a->control, id, "bad_request",
+		ctlsock_refuse(a->control, id, "bad_request",
 			       "file must be a file as base64");
 		return;
 	}
@@ -159,7 +159,7 @@ clientca_set_command(struct acmed *a, uint32_t id, const json_t *q)
 	if (rc == 0)
 		change(a, id, v.chain);
 	else
-		control_refuse(a->control, id,
+		ctlsock_refuse(a->control, id,
 			       rc == E_INVAL ? chain_fault_code(v.fault) : "failed",
 			       "%s", rc == E_INVAL ? v.why : err_text(rc));
 	chain_verdict_free(&v);
@@ -171,7 +171,7 @@ clientca_remove_command(struct acmed *a, uint32_t id, const json_t *q)
 	if (!is_ready(a, id))
 		return;
 	if (store_find(a->store, CLIENTCA_OBJECT) == NULL)
-		control_refuse(a->control, id, "no_client_ca",
+		ctlsock_refuse(a->control, id, "no_client_ca",
 			       "no client CA was uploaded");
 	else
 		change(a, id, NULL);

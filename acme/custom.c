@@ -216,7 +216,7 @@ custom_take_slot(struct acmed *a, uint32_t id, const json_t *q, enum custom_slot
 	}
 	bool is_spare = strcmp(node, slot_name[SLOT_SPARE]) == 0;
 	if (!custom_in_pair(a)) {
-		control_refuse(a->control, id, is_spare ? "no_spare" : "no_node",
+		ctlsock_refuse(a->control, id, is_spare ? "no_spare" : "no_node",
 			       is_spare ? "there is no spare: this node is not part of "
 					  "a pair"
 					: "no node is called so: only 'primary' is "
@@ -227,7 +227,7 @@ custom_take_slot(struct acmed *a, uint32_t id, const json_t *q, enum custom_slot
 		*slot = is_spare ? SLOT_SPARE : !*slot;
 		return true;
 	}
-	control_refuse(a->control, id, "no_node",
+	ctlsock_refuse(a->control, id, "no_node",
 		       "no node is called so: say 'primary' or 'spare'");
 	return false;
 }
@@ -237,13 +237,13 @@ static bool
 is_custom(struct acmed *a, uint32_t id)
 {
 	if (a->config == NULL)
-		control_refuse(a->control, id, "no_config",
+		ctlsock_refuse(a->control, id, "no_config",
 			       "there is no configuration yet: is vpnd running?");
 	else if (!store_is_ready(a->store))
-		control_refuse(a->control, id, "no_store",
+		ctlsock_refuse(a->control, id, "no_store",
 			       "the store is not reached: is hasync running?");
 	else if (a->config->cert_method != METHOD_CUSTOM)
-		control_refuse(a->control, id, "method",
+		ctlsock_refuse(a->control, id, "method",
 			       "certificate.method is %s: set it to custom first",
 			       a->config->cert_method == METHOD_AUTO ? "auto"
 								     : "self-signed");
@@ -311,10 +311,10 @@ made(struct making *m, const char *error)
 	if (m->control_id == 0)
 		tell_other(a, m->id, error);
 	else if (error != NULL)
-		control_refuse(a->control, m->control_id, "failed",
+		ctlsock_refuse(a->control, m->control_id, "failed",
 			       "no signing request was made: %s", error);
 	else
-		control_answer(a->control, m->control_id,
+		ctlsock_answer(a->control, m->control_id,
 			       json_pack("{s:s,s:s}", "node",
 					 slot_name[custom_own_slot(a)], "csr", m->pem));
 	free(m->pem);
@@ -347,7 +347,7 @@ make(struct acmed *a, const struct csr_fields *f, uint32_t control_id, const cha
 	if (m == NULL && control_id == 0)
 		tell_other(a, id, "another one is being made");
 	else if (m == NULL)
-		control_refuse(a->control, control_id, "busy",
+		ctlsock_refuse(a->control, control_id, "busy",
 			       "another one is being made");
 	if (m == NULL)
 		return;
@@ -418,7 +418,7 @@ ask_other(struct acmed *a, uint32_t control_id, enum custom_slot slot,
 		if (!a->custom->asked[i].is_open)
 			k = &a->custom->asked[i];
 	if (k == NULL || RAND_bytes(random, sizeof(random)) != 1) {
-		control_refuse(a->control, control_id, "busy",
+		ctlsock_refuse(a->control, control_id, "busy",
 			       "the other node is being asked already");
 		return;
 	}
@@ -433,7 +433,7 @@ ask_other(struct acmed *a, uint32_t control_id, enum custom_slot slot,
 			    NULL, NULL);
 	k->is_open = rc == 0;
 	if (rc < 0)
-		control_refuse(a->control, control_id, "failed",
+		ctlsock_refuse(a->control, control_id, "failed",
 			       "the other node cannot be asked: %s", err_text(rc));
 }
 
@@ -445,11 +445,11 @@ custom_csr(struct acmed *a, uint32_t id, const json_t *q)
 	enum custom_slot slot;
 
 	if (f == NULL)
-		control_refuse(a->control, id, "failed", "%s", err_text(E_NOMEM));
+		ctlsock_refuse(a->control, id, "failed", "%s", err_text(E_NOMEM));
 	else if (!is_custom(a, id) || !custom_take_slot(a, id, q, &slot))
 		;
 	else if (take_fields(a, q, slot, f, why) < 0)
-		control_refuse(a->control, id, "bad_field", "%s", why);
+		ctlsock_refuse(a->control, id, "bad_field", "%s", why);
 	else if (slot == custom_own_slot(a))
 		make(a, f, id, "");
 	else
@@ -466,13 +466,13 @@ custom_csr_show(struct acmed *a, uint32_t id, const json_t *q)
 		return;
 	json_t *o = object_get(a, "csr/", slot);
 	if (o == NULL) {
-		control_refuse(a->control, id, "no_csr",
+		ctlsock_refuse(a->control, id, "no_csr",
 			       "the %s has no signing request: generate a CSR",
 			       slot_name[slot]);
 		return;
 	}
 	json_object_set_new(o, "node", json_string(slot_name[slot]));
-	control_answer(a->control, id, o);
+	ctlsock_answer(a->control, id, o);
 }
 
 /* Has the other node answered, or is it too late? */
@@ -490,19 +490,19 @@ look_asked(struct custom *c)
 		const char *error = json_string_value(json_object_get(reply, "error"));
 		bool is_ours = strcmp(text_in(reply, "id"), k->id) == 0;
 		if (is_ours && error != NULL) {
-			control_refuse(a->control, k->control_id, "failed",
+			ctlsock_refuse(a->control, k->control_id, "failed",
 				       "the %s made no signing request: %s",
 				       slot_name[k->slot], error);
 			k->is_open = false;
 		} else if (is_ours && csr != NULL) {
-			control_answer(a->control, k->control_id,
+			ctlsock_answer(a->control, k->control_id,
 				       json_pack("{s:s,s:s}", "node",
 						 slot_name[k->slot], "csr",
 						 text_in(csr, "csr")));
 			k->is_open = false;
 		} else if (uv_now(&a->loop) >= k->until_ms) {
 			object_drop(a, "acme/request/", k->slot);
-			control_refuse(a->control, k->control_id, "away",
+			ctlsock_refuse(a->control, k->control_id, "away",
 				       "the %s does not answer: it makes its key "
 				       "itself, so it has to be running; nothing was "
 				       "made",
@@ -560,7 +560,7 @@ on_uploaded(void *arg, const struct cluster_msg *m)
 	struct acmed *a = u->a;
 
 	if (m->status != CLUSTER_OK) {
-		control_refuse(a->control, u->control_id, "failed",
+		ctlsock_refuse(a->control, u->control_id, "failed",
 			       "the certificate was not stored: %s",
 			       cluster_status_text(m->status));
 	} else {
@@ -569,7 +569,7 @@ on_uploaded(void *arg, const struct cluster_msg *m)
 				      (m->flags & CLUSTER_PEER_AWAY) != 0);
 		if (u->warning[0] != '\0')
 			json_object_set_new(o, "warning", json_string(u->warning));
-		control_answer(a->control, u->control_id, o);
+		ctlsock_answer(a->control, u->control_id, o);
 		log_info(0, "certificate for the %s uploaded%s%s", slot_name[u->slot],
 			 u->warning[0] != '\0' ? ": " : "", u->warning);
 	}
@@ -594,7 +594,7 @@ store_upload(struct acmed *a, uint32_t id, enum custom_slot slot,
 				on_uploaded, u);
 	}
 	if (rc < 0) {
-		control_refuse(a->control, id, "failed",
+		ctlsock_refuse(a->control, id, "failed",
 			       "the certificate was not stored: %s", err_text(rc));
 		free(u);
 	}
@@ -640,9 +640,9 @@ judge_upload(struct acmed *a, uint32_t id, enum custom_slot slot, struct span de
 				  chain_fault_code(v.fault), "node", slot_name[slot]);
 		if (v.detail[0] != '\0')
 			json_object_set_new(o, "detail", json_string(v.detail));
-		control_answer(a->control, id, o);
+		ctlsock_answer(a->control, id, o);
 	} else {
-		control_refuse(a->control, id, "failed", "%s", err_text(rc));
+		ctlsock_refuse(a->control, id, "failed", "%s", err_text(rc));
 	}
 	chain_verdict_free(&v);
 	EVP_PKEY_free(question.key);
@@ -659,7 +659,7 @@ custom_upload(struct acmed *a, uint32_t id, const json_t *q)
 	uint8_t *device = control_file(q, "device", &device_n);
 	uint8_t *chain = control_file(q, "chain", &chain_n);
 	if (device == NULL || chain == NULL)
-		control_refuse(a->control, id, "bad_request",
+		ctlsock_refuse(a->control, id, "bad_request",
 			       "device and chain must be files as base64");
 	else
 		judge_upload(a, id, slot, span_of(device, device_n),
@@ -848,7 +848,7 @@ custom_factory_reset(struct acmed *a, uint32_t id, const json_t *q)
 	enum custom_slot own;
 
 	if (a->config == NULL || !store_is_ready(a->store)) {
-		control_refuse(a->control, id, "no_store",
+		ctlsock_refuse(a->control, id, "no_store",
 			       "the store is not reached: is hasync running?");
 		return;
 	}
@@ -870,7 +870,7 @@ custom_factory_reset(struct acmed *a, uint32_t id, const json_t *q)
 	store_event(a->store, "factory_reset",
 		    "keys and certificates of this node were forgotten");
 	acmed_look(a);
-	control_answer(a->control, id, json_pack("{s:s}", "node", slot_name[own]));
+	ctlsock_answer(a->control, id, json_pack("{s:s}", "node", slot_name[own]));
 }
 
 /* ---- status ---- */

@@ -240,7 +240,7 @@ nodes_show_command(struct acmed *a, uint32_t id, const json_t *q)
 	enum custom_slot slot;
 
 	if (a->config == NULL || !store_is_ready(a->store)) {
-		control_refuse(a->control, id, "no_store",
+		ctlsock_refuse(a->control, id, "no_store",
 			       "the store is not reached: is hasync running?");
 		return;
 	}
@@ -248,9 +248,9 @@ nodes_show_command(struct acmed *a, uint32_t id, const json_t *q)
 		return;
 	json_t *o = slot_get(a, slot);
 	if (o == NULL)
-		control_refuse(a->control, id, "unknown",
+		ctlsock_refuse(a->control, id, "unknown",
 			       "the %s has not said yet what it serves",
 			       custom_slot_name(slot));
 	else
-		control_answer(a->control, id, o);
+		ctlsock_answer(a->control, id, o);
 }

@@ -51,5 +51,5 @@ status_command(struct acmed *a, uint32_t id, const json_t *question)
 		json_object_set_new(o, "custom", custom_status(a));
 	nodes_status(a, o);
 	json_object_set_new(o, "auto", automatic_status(a->automatic));
-	control_answer(a->control, id, o);
+	ctlsock_answer(a->control, id, o);
 }

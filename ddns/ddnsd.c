@@ -277,6 +277,7 @@ end(struct daemon *d)
 	/* A resolver's thread may take its time; exit does not wait for it. */
 	for (int i = 0; i < 100 && uv_run(&d->loop, UV_RUN_NOWAIT) != 0; i++)
 		;
+	control_free(d->control);
 	config_free(d->config);
 }
 
