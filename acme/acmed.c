@@ -12,15 +12,14 @@
 #include "common/log.h"
 #include "common/proc.h"
 
-#include <cap-ng.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <linux/capability.h>
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -144,21 +143,6 @@ make_folder(struct acmed *a, uid_t uid, gid_t gid)
 	return 0;
 }
 
-/* Port 80 is the one thing left that is root's. */
-static int
-drop_rights(uid_t uid, gid_t gid)
-{
-	capng_clear(CAPNG_SELECT_BOTH);
-	capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
-		     CAP_NET_BIND_SERVICE);
-	if (capng_change_id((int)uid, (int)gid,
-			    CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING) < 0)
-		return -EPERM;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
-	return 0;
-}
-
 /* ---- life ---- */
 
 /* What needs root, and then root no more. */
@@ -197,7 +181,8 @@ prepare(struct acmed *a)
 		return rc;
 	}
 	umask(077);
-	return geteuid() == 0 ? drop_rights(uid, gid) : 0;
+	/* Port 80 is the one thing left that is root's. */
+	return geteuid() == 0 ? proc_drop(uid, gid, CAP_NET_BIND_SERVICE) : 0;
 }
 
 static void

@@ -77,20 +77,27 @@ proc_user(enum proc_user who, uid_t *uid, gid_t *gid)
 }
 
 int
-proc_confine(const char *root, uid_t uid, gid_t gid, bool keep_net_raw)
+proc_drop(uid_t uid, gid_t gid, int cap)
 {
-	if (*root != '\0' && (chroot(root) < 0 || chdir("/") < 0))
-		return -errno;
 	capng_clear(CAPNG_SELECT_BOTH);
-	if (keep_net_raw)
-		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_RAW);
+	if (cap != PROC_NO_CAP)
+		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
+			     (unsigned)cap);
 	if (capng_change_id((int)uid, (int)gid,
 			    CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING) < 0)
 		return -EPERM;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+int
+proc_confine(const char *root, uid_t uid, gid_t gid, int cap)
+{
+	int rc;
+
+	if (*root != '\0' && (chroot(root) < 0 || chdir("/") < 0))
 		return -errno;
+	if ((rc = proc_drop(uid, gid, cap)) < 0)
+		return rc;
 	/* Changing the uid made us undumpable and cleared the death signal. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-		return -errno;
-	return 0;
+	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
 }

@@ -30,9 +30,13 @@ enum { PROC_UID_FIRST = 61701 };
 /* false: there is no such user, and the number is the fixed one. */
 bool proc_user(enum proc_user who, uid_t *uid, gid_t *gid);
 
-/* chroot to root ("" = stay), become uid:gid without supplementary groups,
- * with no capability but, if asked, CAP_NET_RAW (a worker needs it to mark the
- * connections it closes on purpose), and no way to gain more. */
-int proc_confine(const char *root, uid_t uid, gid_t gid, bool keep_net_raw);
+enum { PROC_NO_CAP = -1 };
+/* Become uid:gid without supplementary groups, with no capability but cap (CAP_* of
+ * linux/capability.h, or PROC_NO_CAP), and no way to gain more. */
+int proc_drop(uid_t uid, gid_t gid, int cap);
+
+/* The same for a child that lives no longer than its parent (PR_SET_PDEATHSIG), in
+ * root ("" = stay) by chroot. */
+int proc_confine(const char *root, uid_t uid, gid_t gid, int cap);
 
 #endif

@@ -13,7 +13,6 @@
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -227,11 +226,7 @@ drop_root(void)
 		return 0;
 	if (!proc_user(PROC_DDNS, &uid, &gid))
 		log_info(0, "no user tandem-ddns: runs as %u", (unsigned)uid);
-	int rc = proc_confine("", uid, gid, false);
-	/* Whoever started us may end: we are no child of a parent of ours. */
-	if (rc == 0 && prctl(PR_SET_PDEATHSIG, 0) < 0)
-		rc = -errno;
-	return rc;
+	return proc_drop(uid, gid, PROC_NO_CAP);
 }
 
 static int

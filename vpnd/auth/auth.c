@@ -1315,7 +1315,7 @@ auth_main(const struct child *c)
 	/* OpenSSL reads its configuration while there still is a file system. */
 	(void)EVP_aes_256_gcm();
 	resolver_read(&resolver);
-	if ((rc = proc_confine(c->root, c->uid, c->gid, false)) < 0)
+	if ((rc = proc_confine(c->root, c->uid, c->gid, PROC_NO_CAP)) < 0)
 		log_fatal("auth: cannot drop privileges: %s", err_text(rc));
 	resolver_write(&resolver, c->root);
 	load_users(a);

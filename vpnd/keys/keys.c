@@ -485,7 +485,7 @@ keys_main(const struct child *c)
 	if (k == NULL || fd < 0 || uv_loop_init(&k->loop) < 0)
 		log_fatal("keys: cannot start");
 	k->child = c;
-	if ((rc = proc_confine(c->root, c->uid, c->gid, false)) < 0)
+	if ((rc = proc_confine(c->root, c->uid, c->gid, PROC_NO_CAP)) < 0)
 		log_fatal("keys: cannot drop privileges: %s", err_text(rc));
 	if ((rc = sandbox_hide()) < 0)
 		log_fatal("keys: cannot hide its memory: %s", err_text(rc));

@@ -554,7 +554,7 @@ session_main(const struct child *c)
 		return EX_OSERR;
 	json_object_seed(0); /* from /dev/urandom, while we can see it */
 	umask(077);
-	if ((rc = proc_confine(c->root, c->uid, c->gid, false)) < 0) {
+	if ((rc = proc_confine(c->root, c->uid, c->gid, PROC_NO_CAP)) < 0) {
 		log_err(0, "cannot give up privileges: %s", err_text(rc));
 		free(d);
 		return EX_OSERR;

@@ -10,6 +10,7 @@
 #include "vpnd/ipc/child.h"
 #include "vpnd/worker/split.h"
 
+#include <linux/capability.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -532,8 +533,9 @@ worker_main(const struct child *c)
 	OPENSSL_init_ssl(
 		OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL);
 	int rc = init_tables(&w);
+	/* The capability is for marking connections that it closes on purpose. */
 	if (rc == 0)
-		rc = proc_confine(c->root, c->uid, c->gid, true);
+		rc = proc_confine(c->root, c->uid, c->gid, CAP_NET_RAW);
 	if (rc == 0)
 		rc = sandbox_worker();
 	if (rc == 0)
