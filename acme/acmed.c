@@ -9,11 +9,10 @@
 #include "acme/live.h"
 #include "common/config/running.h"
 #include "common/err.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/proc.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <linux/capability.h>
 #include <openssl/crypto.h>
@@ -114,35 +113,6 @@ wait_key(struct acmed *a)
 	}
 }
 
-/* The number changes when the package's users are made after a first start without
- * them; a key that cannot be read any more would be as good as lost. Links are not
- * followed: that user can put some there. */
-static void
-give_files(struct acmed *a, uid_t uid, gid_t gid)
-{
-	DIR *d = opendir(a->folder);
-	struct stat st;
-
-	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
-		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid != uid &&
-		    fchownat(dirfd(d), e->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
-			log_warn(0, "%s/%s: %s", a->folder, e->d_name,
-				 err_text(-errno));
-	if (d != NULL)
-		closedir(d);
-}
-
-static int
-make_folder(struct acmed *a, uid_t uid, gid_t gid)
-{
-	if ((mkdir(a->folder, 0700) < 0 && errno != EEXIST) ||
-	    chmod(a->folder, 0700) < 0 || chown(a->folder, uid, gid) < 0)
-		return -errno;
-	give_files(a, uid, gid);
-	return 0;
-}
-
 /* ---- life ---- */
 
 /* What needs root, and then root no more. */
@@ -172,7 +142,7 @@ prepare(struct acmed *a)
 		return rc;
 	}
 	snprintf(path, sizeof(path), "%s/acmed.sock", a->run_dir);
-	if ((rc = make_folder(a, uid, gid)) < 0) {
+	if ((rc = folder_give(a->folder, uid, gid)) < 0) {
 		log_err(0, "%s: %s", a->folder, err_text(rc));
 		return rc;
 	}

@@ -2,7 +2,9 @@
 #include "common/file.h"
 
 #include "common/err.h"
+#include "common/log.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
@@ -108,4 +110,24 @@ file_read(int dir_fd, const char *name, size_t max, uint8_t **bytes, size_t *n)
 	int rc = file_read_fd(fd, max, bytes, n);
 	close(fd);
 	return rc;
+}
+
+int
+folder_give(const char *path, uid_t uid, gid_t gid)
+{
+	struct stat st;
+
+	if ((mkdir(path, 0700) < 0 && errno != EEXIST) || chmod(path, 0700) < 0 ||
+	    chown(path, uid, gid) < 0)
+		return -errno;
+	DIR *d = opendir(path);
+	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
+		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid != uid &&
+		    fchownat(dirfd(d), e->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+			log_warn(0, "%s/%s: cannot be given to user %u: %s", path,
+				 e->d_name, (unsigned)uid, err_text(-errno));
+	if (d != NULL)
+		closedir(d);
+	return 0;
 }

@@ -24,4 +24,11 @@ int file_read(int dir_fd, const char *name, size_t max, uint8_t **bytes, size_t 
 /* The same from an open descriptor, from its start. Does not close it. */
 int file_read_fd(int fd, size_t max, uint8_t **bytes, size_t *n);
 
+/* A folder that is its user's alone (0700, made when there is none), with the files in
+ * it: the number of a user changes when the package's users are made after a first
+ * start without them, and a file that cannot be read any more would be as good as lost.
+ * Links are not followed: the user can put some there. A file that stays another's is
+ * logged. */
+int folder_give(const char *path, uid_t uid, gid_t gid);
+
 #endif

@@ -2,6 +2,7 @@
 #include "vpnd/parent/parent.h"
 
 #include "common/err.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/proc.h"
 #include "vpnd/ipc/counters.h"
@@ -10,7 +11,6 @@
 
 #include <arpa/inet.h>
 #include <cap-ng.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <pwd.h>
@@ -157,27 +157,13 @@ list_processes(struct parent *p)
 			PROC_UID_FIRST, PROC_UID_FIRST + 3);
 }
 
-/* A child's directory with what is in it. The uid changes when the package's
- * users are made after a first start without them. Links are not followed: the
- * child can put some there. */
 static int
-give_dir(const struct parent *p, const struct process *c, char *why)
+give_folder(const struct process *c, char *why)
 {
-	int rc = make_dir(p->opt->state_dir, c->name, 0700, c->uid, c->gid, why);
-	DIR *d = rc == 0 ? opendir(c->root) : NULL;
-	struct stat st;
+	int rc = folder_give(c->root, c->uid, c->gid);
 
-	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
-		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-		    !S_ISREG(st.st_mode) || st.st_nlink != 1 || st.st_uid == c->uid)
-			continue;
-		if (fchownat(dirfd(d), e->d_name, c->uid, c->gid, AT_SYMLINK_NOFOLLOW) <
-		    0)
-			log_warn(0, "%s/%s: cannot be given to %s: %s", c->root,
-				 e->d_name, c->name, err_text(-errno));
-	}
-	if (d != NULL)
-		closedir(d);
+	if (rc < 0)
+		snprintf(why, WHY_MAX, "%s: %s", c->root, err_text(rc));
 	return rc;
 }
 
@@ -190,8 +176,8 @@ make_dirs(struct parent *p, char *why)
 	if ((rc = make_dir(p->opt->run_dir, "empty", 0555, 0, 0, why)) < 0 ||
 	    (rc = make_dir(state, "", 0755, 0, 0, why)) < 0 ||
 	    (rc = make_dir(state, "keys", 0700, 0, 0, why)) < 0 ||
-	    (rc = give_dir(p, process_of(p, IPC_AUTH, 0), why)) < 0 ||
-	    (rc = give_dir(p, process_of(p, IPC_SESSION, 0), why)) < 0 ||
+	    (rc = give_folder(process_of(p, IPC_AUTH, 0), why)) < 0 ||
+	    (rc = give_folder(process_of(p, IPC_SESSION, 0), why)) < 0 ||
 	    (rc = certswap_make_folder(p, why)) < 0)
 		return rc;
 	return 0;
