@@ -155,37 +155,10 @@ prepare(struct acmed *a)
 	return geteuid() == 0 ? proc_drop(uid, gid, CAP_NET_BIND_SERVICE) : 0;
 }
 
-static void
-on_signal(uv_signal_t *s, int signum)
-{
-	struct acmed *a = s->data;
-
-	a->is_ending = true;
-	uv_stop(&a->loop);
-}
-
-/* The key was replaced (this node joined a pair): it is root's, so it is read by the
- * next of us. */
-static void
-on_key(uv_fs_poll_t *p, int status, const uv_stat_t *was, const uv_stat_t *is)
-{
-	struct acmed *a = p->data;
-
-	if (status < 0 ||
-	    (was->st_ino == is->st_ino && was->st_mtim.tv_sec == is->st_mtim.tv_sec &&
-	     was->st_mtim.tv_nsec == is->st_mtim.tv_nsec))
-		return;
-	log_info(0, "%s was replaced: starting again", a->key_file);
-	a->is_ending = true;
-	uv_stop(&a->loop);
-}
-
 static int
 run(struct acmed *a)
 {
 	struct running_watch watch = { .on_change = on_config, .arg = a };
-	uv_signal_t term, intr;
-	uv_fs_poll_t key;
 	char path[ACMED_PATH + 16];
 	int rc;
 
@@ -195,10 +168,7 @@ run(struct acmed *a)
 		return rc;
 	uv_timer_init(&a->loop, &a->look);
 	uv_timer_init(&a->loop, &a->tick);
-	uv_signal_init(&a->loop, &term);
-	uv_signal_init(&a->loop, &intr);
-	uv_fs_poll_init(&a->loop, &key);
-	a->look.data = a->tick.data = term.data = intr.data = key.data = a;
+	a->look.data = a->tick.data = a;
 	if ((rc = automatic_new(&a->automatic, a)) < 0)
 		return rc;
 	on_config(a);
@@ -206,9 +176,8 @@ run(struct acmed *a)
 	if (rc < 0)
 		return rc;
 	uv_timer_start(&a->tick, on_tick, TICK_MS, TICK_MS);
-	uv_signal_start(&term, on_signal, SIGTERM);
-	uv_signal_start(&intr, on_signal, SIGINT);
-	uv_fs_poll_start(&key, on_key, a->key_file, TICK_MS);
+	if ((rc = life_start(&a->life, &a->loop, a->key_file)) < 0)
+		return rc;
 	log_info(0, "started");
 	uv_run(&a->loop, UV_RUN_DEFAULT);
 
@@ -218,9 +187,7 @@ run(struct acmed *a)
 	ctlsock_close(a->control);
 	uv_close((uv_handle_t *)&a->look, NULL);
 	uv_close((uv_handle_t *)&a->tick, NULL);
-	uv_close((uv_handle_t *)&term, NULL);
-	uv_close((uv_handle_t *)&intr, NULL);
-	uv_close((uv_handle_t *)&key, NULL);
+	life_stop(&a->life);
 	uv_run(&a->loop, UV_RUN_DEFAULT);
 	return 0;
 }

@@ -15,6 +15,7 @@
 
 #include "acme/store.h"
 #include "common/config/config.h"
+#include "common/life.h"
 #include "common/pairkey.h"
 
 #include <jansson.h>
@@ -34,7 +35,7 @@ struct acmed {
 	struct custom *custom;
 	struct automatic *automatic;
 	uv_timer_t look, tick;
-	bool is_ending;
+	struct life life;
 };
 
 /* Look at everything soon. */

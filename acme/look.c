@@ -46,6 +46,6 @@ on_look(uv_timer_t *t)
 void
 acmed_look(struct acmed *a)
 {
-	if (!a->is_ending && !uv_is_active((uv_handle_t *)&a->look))
+	if (!a->life.is_ending && !uv_is_active((uv_handle_t *)&a->look))
 		uv_timer_start(&a->look, on_look, LOOK_MS, 0);
 }

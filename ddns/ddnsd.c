@@ -17,8 +17,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { KEY_LOOK_MS = 1000 };
-
 static void
 usage(FILE *to)
 {
@@ -111,7 +109,7 @@ on_role(void *arg, bool is_active)
 {
 	struct daemon *d = arg;
 
-	if (d->is_ending)
+	if (d->life.is_ending)
 		return;
 	log_info(0, "this node is %s epoch=%llu", is_active ? "active" : "not active",
 		 (unsigned long long)store_epoch(d->store));
@@ -133,7 +131,7 @@ on_object(void *arg, const char *name, struct span bytes, bool is_ours)
 {
 	struct daemon *d = arg;
 
-	if (d->is_ending)
+	if (d->life.is_ending)
 		return;
 	for (unsigned i = 0; i < CONFIG_WANS; i++) {
 		if (is_of(name, "ddns/published/", paths_wan_name(i)))
@@ -151,38 +149,13 @@ on_secret(void *arg)
 {
 	struct daemon *d = arg;
 
-	for (unsigned i = 0; !d->is_ending && i < CONFIG_WANS; i++)
+	for (unsigned i = 0; !d->life.is_ending && i < CONFIG_WANS; i++)
 		uplink_forgive(&d->uplink[i]);
 }
 
 static const struct store_handlers store_handlers = { on_role, on_object, on_secret };
 
 /* ---- life ---- */
-
-static void
-on_signal(uv_signal_t *s, int signum)
-{
-	struct daemon *d = s->data;
-
-	d->is_ending = true;
-	uv_stop(&d->loop);
-}
-
-/* The key was replaced (this node joined a pair): it is root's, so it is read by the
- * next of us. */
-static void
-on_key(uv_fs_poll_t *p, int status, const uv_stat_t *was, const uv_stat_t *is)
-{
-	struct daemon *d = p->data;
-
-	if (status < 0 ||
-	    (was->st_ino == is->st_ino && was->st_mtim.tv_sec == is->st_mtim.tv_sec &&
-	     was->st_mtim.tv_nsec == is->st_mtim.tv_nsec))
-		return;
-	log_info(0, "the pair key was replaced: starting again");
-	d->is_ending = true;
-	uv_stop(&d->loop);
-}
 
 /* While we are root: the key, and what is watched or listened to. */
 static int
@@ -198,10 +171,8 @@ open_all(struct daemon *d, const char *key_file)
 	}
 	rc = store_new(&d->store, &d->loop, d->hasync_path, key, &store_handlers, d);
 	OPENSSL_cleanse(key, sizeof(key));
-	uv_fs_poll_init(&d->loop, &d->key);
-	d->key.data = d;
 	if (rc == 0)
-		rc = uv_fs_poll_start(&d->key, on_key, key_file, KEY_LOOK_MS);
+		rc = life_start(&d->life, &d->loop, key_file);
 	d->watch.on_change = on_config;
 	d->watch.arg = d;
 	if (rc == 0 &&
@@ -245,11 +216,6 @@ start(struct daemon *d)
 		rc = challenges_new(&d->challenges, &d->loop, d->store, &d->counts);
 	if (rc < 0)
 		return rc;
-	uv_signal_init(&d->loop, &d->term);
-	uv_signal_init(&d->loop, &d->intr);
-	d->term.data = d->intr.data = d;
-	uv_signal_start(&d->term, on_signal, SIGTERM);
-	uv_signal_start(&d->intr, on_signal, SIGINT);
 	use_config(d);
 	return 0;
 }
@@ -266,9 +232,7 @@ end(struct daemon *d)
 	running_watch_stop(&d->watch);
 	fetch_close(d->fetch);
 	store_free(d->store);
-	uv_close((uv_handle_t *)&d->key, NULL);
-	uv_close((uv_handle_t *)&d->term, NULL);
-	uv_close((uv_handle_t *)&d->intr, NULL);
+	life_stop(&d->life);
 	/* A resolver's thread may take its time; exit does not wait for it. */
 	for (int i = 0; i < 100 && uv_run(&d->loop, UV_RUN_NOWAIT) != 0; i++)
 		;

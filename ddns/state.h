@@ -4,6 +4,7 @@
 #define DDNS_STATE_H
 
 #include "common/config/running.h"
+#include "common/life.h"
 #include "ddns/links.h"
 #include "ddns/paths.h"
 #include "ddns/uplink.h"
@@ -27,9 +28,7 @@ struct daemon {
 	struct control *control;
 	struct links links;
 	struct running_watch watch;
-	uv_signal_t term, intr;
-	uv_fs_poll_t key; /* the pair key's file */
-	bool is_ending;
+	struct life life;
 };
 
 #endif
