@@ -51,7 +51,7 @@ struct automatic {
 static bool
 is_ours(const struct automatic *m)
 {
-	const struct store_role *r = store_role(m->a->store);
+	const struct line_role *r = store_role(m->a->store);
 
 	return store_is_ready(m->a->store) && r->is_active && r->epoch == m->epoch;
 }

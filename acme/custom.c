@@ -204,7 +204,7 @@ file_is_key_of(const struct acmed *a, const char *name, const char *csr)
 bool
 custom_take_slot(struct acmed *a, uint32_t id, const json_t *q, enum custom_slot *slot)
 {
-	const struct store_role *r = store_role(a->store);
+	const struct line_role *r = store_role(a->store);
 	const char *node = text_in(q, "node");
 
 	*slot = custom_own_slot(a);

@@ -162,7 +162,7 @@ self_store(struct live *l, struct acmed *a, const char *const *names, size_t n,
 static void
 self_look(struct live *l, struct acmed *a)
 {
-	const struct store_role *role = store_role(a->store);
+	const struct line_role *role = store_role(a->store);
 	const struct store_object *s = store_find(a->store, OBJECT_SELF);
 	const char *names[ACMED_NAMES] = { "tandem" };
 	size_t n = acmed_names(a->config, names);

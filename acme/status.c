@@ -35,7 +35,7 @@ void
 status_command(struct acmed *a, uint32_t id, const json_t *question)
 {
 	static const char *const method[] = { "auto", "custom", "self-signed" };
-	const struct store_role *r = store_role(a->store);
+	const struct line_role *r = store_role(a->store);
 	json_t *o = json_object();
 
 	if (a->config != NULL)

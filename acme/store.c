@@ -6,26 +6,13 @@
 
 #include <stdlib.h>
 
-enum { RETRY_MS = 500, PATH = 512 };
-
-static const char *const followed[] = { "cert/", "csr/", "acme/", "ddns/challenge/" };
-enum { FOLLOWED = sizeof(followed) / sizeof(followed[0]) };
-
 struct store {
-	uv_loop_t *loop;
-	uv_timer_t retry;
-	char socket[PATH];
+	struct line line;
 	const struct store_handlers *h;
 	void *arg;
-	struct cluster *cluster; /* NULL: not connected */
-	unsigned n_read;         /* of `followed` */
-	bool said_down;
-	struct store_role role;
 	struct store_object *objects[STORE_OBJECTS];
 	size_t n;
 };
-
-static void begin(struct store *s);
 
 static void
 object_free(struct store_object *o)
@@ -84,8 +71,9 @@ keep(struct store *s, const struct cluster_msg *m)
 }
 
 static void
-on_changed(struct store *s, const struct cluster_msg *m)
+on_object(void *arg, const struct cluster_msg *m)
 {
+	struct store *s = arg;
 	char name[CLUSTER_NAME_MAX + 1] = "";
 	int rc = 0;
 
@@ -103,158 +91,83 @@ on_changed(struct store *s, const struct cluster_msg *m)
 }
 
 static void
-take_text(char *to, size_t cap, struct span s)
-{
-	size_t n = s.n < cap ? s.n : cap - 1;
-
-	if (n > 0)
-		memcpy(to, s.p, n);
-	to[n] = '\0';
-}
-
-static void
-on_role(struct store *s, const struct cluster_msg *m)
-{
-	s->role.is_active = m->flags & CLUSTER_ACTIVE;
-	s->role.epoch = m->generation;
-	take_text(s->role.node, sizeof(s->role.node), m->name);
-	take_text(s->role.peer, sizeof(s->role.peer), m->writer);
-	log_debug(0, "role: %s epoch=%llu", s->role.is_active ? "active" : "standby",
-		  (unsigned long long)s->role.epoch);
-	s->h->on_role(s->arg);
-}
-
-static void
-on_push(void *arg, const struct cluster_msg *m)
-{
-	if (m->type == CLUSTER_CHANGED)
-		on_changed(arg, m);
-	else if (m->type == CLUSTER_ROLE)
-		on_role(arg, m);
-}
-
-static void
-on_watched(void *arg, const struct cluster_msg *m)
+forget_all(void *arg)
 {
 	struct store *s = arg;
 
-	if (m->status != CLUSTER_OK)
-		return;
-	if (++s->n_read == FOLLOWED) {
-		if (s->said_down)
-			log_info(0, "store: connected");
-		s->said_down = false;
-		s->h->on_change(s->arg, NULL);
-	}
-}
-
-static void
-on_up(void *arg)
-{
-	struct store *s = arg;
-	struct cluster_msg m = { .type = CLUSTER_HELLO, .name = SPAN("acmed") };
-
-	/* All that is there is told again. */
 	while (s->n > 0)
 		forget(s, 0);
-	s->n_read = 0;
-	(void)cluster_call(s->cluster, &m, NULL, NULL);
-	m.type = CLUSTER_WATCH;
-	for (size_t i = 0; i < FOLLOWED; i++) {
-		m.name = span_str(followed[i]);
-		(void)cluster_call(s->cluster, &m, on_watched, s);
-	}
 }
 
 static void
-on_retry(uv_timer_t *t)
-{
-	begin(t->data);
-}
-
-static void
-on_down(void *arg, int rc)
+on_ready(void *arg)
 {
 	struct store *s = arg;
-	bool was_active = s->role.is_active;
 
-	if (!s->said_down)
-		log_warn(0, "store: no connection to hasync (%s), trying again: %s",
-			 s->socket, err_text(rc));
-	s->said_down = true;
-	cluster_free(s->cluster);
-	s->cluster = NULL;
-	s->n_read = 0;
-	s->role.is_active = false;
-	uv_timer_start(&s->retry, on_retry, RETRY_MS, 0);
-	if (was_active)
-		s->h->on_role(s->arg);
+	s->h->on_change(s->arg, NULL);
 }
 
-static const struct cluster_handlers handlers = { on_up, on_push, on_down };
-
 static void
-begin(struct store *s)
+on_role(void *arg)
 {
-	int rc = cluster_new(&s->cluster, s->loop, &handlers, s);
+	struct store *s = arg;
 
-	if (rc == 0)
-		rc = cluster_connect(s->cluster, s->socket);
-	if (rc < 0)
-		on_down(s, rc);
+	log_debug(0, "role: %s epoch=%llu",
+		  s->line.role.is_active ? "active" : "standby",
+		  (unsigned long long)s->line.role.epoch);
+	s->h->on_role(s->arg);
 }
 
 int
 store_new(struct store **out, uv_loop_t *loop, const char *socket,
 	  const struct store_handlers *h, void *arg)
 {
+	static const char *const followed[] = { "cert/", "csr/", "acme/",
+						"ddns/challenge/", NULL };
+	static const struct line_rules rules = { .kind = "acmed",
+						 .watched = followed,
+						 .on_up = forget_all,
+						 .on_object = on_object,
+						 .on_ready = on_ready,
+						 .on_role = on_role };
 	struct store *s = calloc(1, sizeof(*s));
+	int rc = s == NULL ? E_NOMEM : line_open(&s->line, loop, socket, &rules, s);
 
-	if (s == NULL)
-		return E_NOMEM;
-	if (strlen(socket) >= sizeof(s->socket)) {
+	if (rc < 0) {
 		free(s);
-		return -ENAMETOOLONG;
+		return rc;
 	}
-	memcpy(s->socket, socket, strlen(socket));
-	s->loop = loop;
 	s->h = h;
 	s->arg = arg;
-	uv_timer_init(loop, &s->retry);
-	s->retry.data = s;
 	*out = s;
-	/* From the loop: nobody hears of anything before this returned. */
-	return uv_timer_start(&s->retry, on_retry, 0, 0);
+	return 0;
 }
 
 void
 store_close(struct store *s)
 {
-	if (s == NULL)
-		return;
-	cluster_free(s->cluster);
-	s->cluster = NULL;
-	uv_close((uv_handle_t *)&s->retry, NULL);
+	if (s != NULL)
+		line_close(&s->line, NULL);
 }
 
 void
 store_free(struct store *s)
 {
-	while (s != NULL && s->n > 0)
-		forget(s, 0);
+	if (s != NULL)
+		forget_all(s);
 	free(s);
 }
 
 bool
 store_is_ready(const struct store *s)
 {
-	return s->cluster != NULL && s->n_read == FOLLOWED;
+	return s->line.is_ready;
 }
 
-const struct store_role *
+const struct line_role *
 store_role(const struct store *s)
 {
-	return &s->role;
+	return &s->line.role;
 }
 
 const struct store_object *
@@ -283,7 +196,7 @@ store_put(struct store *s, const char *name, struct span bytes, uint64_t generat
 				 .generation = generation,
 				 .bytes = bytes };
 
-	return s->cluster == NULL ? E_CLOSED : cluster_call(s->cluster, &m, done, arg);
+	return line_call(&s->line, &m, done, arg);
 }
 
 int
@@ -294,7 +207,7 @@ store_remove(struct store *s, const char *name, cluster_done done, void *arg)
 				 .name = span_str(name),
 				 .generation = CLUSTER_ANY };
 
-	return s->cluster == NULL ? E_CLOSED : cluster_call(s->cluster, &m, done, arg);
+	return line_call(&s->line, &m, done, arg);
 }
 
 int
@@ -302,17 +215,12 @@ store_get(struct store *s, const char *name, cluster_done done, void *arg)
 {
 	struct cluster_msg m = { .type = CLUSTER_GET, .name = span_str(name) };
 
-	return s->cluster == NULL ? E_CLOSED : cluster_call(s->cluster, &m, done, arg);
+	return line_call(&s->line, &m, done, arg);
 }
 
 void
 store_event(struct store *s, const char *event, const char *text)
 {
-	struct cluster_msg m = { .type = CLUSTER_EVENT,
-				 .name = span_str(event),
-				 .bytes = span_str(text) };
-
 	log_info(0, "%s %s", event, text);
-	if (s->cluster != NULL)
-		(void)cluster_call(s->cluster, &m, NULL, NULL);
+	line_event(&s->line, event, text);
 }

@@ -12,7 +12,7 @@
 #ifndef ACME_STORE_H
 #define ACME_STORE_H
 
-#include "common/cluster.h"
+#include "common/line.h"
 
 enum { STORE_OBJECTS = 128 };
 
@@ -23,13 +23,6 @@ struct store_object {
 	uint64_t generation;
 	uint8_t *bytes; /* with a NUL behind them */
 	size_t n;
-};
-
-struct store_role {
-	bool is_active;
-	uint64_t epoch;
-	char node[CLUSTER_NODE_MAX + 1],
-		peer[CLUSTER_NODE_MAX + 1]; /* peer "": alone */
 };
 
 struct store_handlers {
@@ -46,7 +39,7 @@ void store_free(struct store *s);
 
 /* Connected, and everything there is was read. */
 bool store_is_ready(const struct store *s);
-const struct store_role *store_role(const struct store *s);
+const struct line_role *store_role(const struct store *s);
 
 const struct store_object *store_find(const struct store *s, const char *name);
 /* Object i whose name begins so; NULL past the last. */

@@ -2,30 +2,21 @@
 #include "ddns/store.h"
 
 #include "common/err.h"
+#include "common/line.h"
 #include "common/log.h"
 
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
-enum { AGAIN_MS = 500, PATH_MAX_TEXT = 256, EVENT_TEXT = 500 };
-
-static const char *const watched[] = { SECRET_PREFIX, "ddns/", "acme/challenge/",
-				       "node/" };
-enum { WATCHES = sizeof(watched) / sizeof(watched[0]) };
+enum { EVENT_TEXT = 500 };
 
 struct store {
-	uv_loop_t *loop;
-	uv_timer_t again;
-	char path[PATH_MAX_TEXT], node[CLUSTER_NODE_MAX + 1];
-	struct cluster *c;
+	struct line line;
 	struct secrets *secrets;
 	const struct store_handlers *h;
 	void *arg;
-	unsigned watches;        /* that were answered */
-	bool is_active, is_told; /* by hasync; to our owner */
-	bool is_down_told;
-	uint64_t epoch;
+	bool is_told; /* to our owner: active */
 };
 
 struct store_wait {
@@ -39,25 +30,25 @@ struct store_wait {
 bool
 store_is_ready(const struct store *s)
 {
-	return s->c != NULL && s->watches == WATCHES;
+	return s->line.is_ready;
 }
 
 bool
 store_is_active(const struct store *s)
 {
-	return store_is_ready(s) && s->is_active;
+	return s->line.is_ready && s->line.role.is_active;
 }
 
 uint64_t
 store_epoch(const struct store *s)
 {
-	return s->epoch;
+	return s->line.role.epoch;
 }
 
 const char *
 store_node(const struct store *s)
 {
-	return s->node;
+	return s->line.role.node;
 }
 
 int
@@ -67,8 +58,9 @@ store_secret(const struct store *s, const char *name, char value[SECRET_VALUE_MA
 }
 
 static void
-tell_role(struct store *s)
+tell_role(void *arg)
 {
+	struct store *s = arg;
 	bool is_active = store_is_active(s);
 
 	if (is_active == s->is_told)
@@ -80,135 +72,48 @@ tell_role(struct store *s)
 /* ---- hearing ---- */
 
 static void
-take_role(struct store *s, const struct cluster_msg *m)
+on_object(void *arg, const struct cluster_msg *m)
 {
-	bool is_active = m->flags & CLUSTER_ACTIVE;
-
-	if (m->name.n < sizeof(s->node)) {
-		memcpy(s->node, m->name.p, m->name.n);
-		s->node[m->name.n] = '\0';
-	}
-	/* Active again under another epoch: in between it was someone else. */
-	if (is_active && s->is_active && m->generation != s->epoch) {
-		s->is_active = false;
-		tell_role(s);
-	}
-	s->epoch = m->generation;
-	s->is_active = is_active;
-	tell_role(s);
-}
-
-static void
-take_object(struct store *s, const struct cluster_msg *m)
-{
+	struct store *s = arg;
 	char name[CLUSTER_NAME_MAX + 1];
 	struct span bytes = { 0 };
 
+	if (secrets_take(s->secrets, m)) {
+		s->h->on_secret(s->arg);
+		return;
+	}
 	if (!(m->flags & CLUSTER_REMOVE))
 		bytes = m->bytes;
 	if (m->name.n >= sizeof(name))
 		return;
 	memcpy(name, m->name.p, m->name.n);
 	name[m->name.n] = '\0';
-	s->h->on_object(s->arg, name, bytes, span_is(m->writer, s->node));
-}
-
-static void
-on_push(void *arg, const struct cluster_msg *m)
-{
-	struct store *s = arg;
-
-	if (m->type == CLUSTER_ROLE)
-		take_role(s, m);
-	else if (m->type == CLUSTER_CHANGED && secrets_take(s->secrets, m))
-		s->h->on_secret(s->arg);
-	else if (m->type == CLUSTER_CHANGED)
-		take_object(s, m);
-}
-
-static void
-on_watched(void *arg, const struct cluster_msg *a)
-{
-	struct store *s = arg;
-
-	if (a->status != CLUSTER_OK)
-		return;
-	if (++s->watches == WATCHES) {
-		s->is_down_told = false;
-		log_info(0, "hasync: connected node=%s", s->node);
-	}
-	tell_role(s);
-}
-
-/* ---- the connection ---- */
-
-static void connect_now(uv_timer_t *t);
-
-static void
-on_up(void *arg)
-{
-	struct store *s = arg;
-	struct cluster_msg hello = { .type = CLUSTER_HELLO, .name = SPAN("ddnsd") };
-	int rc = cluster_call(s->c, &hello, NULL, NULL);
-
-	for (size_t i = 0; rc == 0 && i < WATCHES; i++)
-		rc = cluster_call(s->c,
-				  &(struct cluster_msg){ .type = CLUSTER_WATCH,
-							 .name = span_str(watched[i]) },
-				  on_watched, s);
-	if (rc < 0)
-		log_warn(0, "hasync: %s", err_text(rc));
-}
-
-static void
-on_down(void *arg, int rc)
-{
-	struct store *s = arg;
-
-	if (!s->is_down_told)
-		log_warn(0, "hasync is not reached: %s; nothing is written until it is",
-			 err_text(rc));
-	s->is_down_told = true;
-	cluster_free(s->c);
-	s->c = NULL;
-	s->watches = 0;
-	s->is_active = false;
-	tell_role(s);
-	uv_timer_start(&s->again, connect_now, AGAIN_MS, 0);
-}
-
-static void
-connect_now(uv_timer_t *t)
-{
-	static const struct cluster_handlers handlers = { on_up, on_push, on_down };
-	struct store *s = t->data;
-
-	s->watches = 0;
-	int rc = cluster_new(&s->c, s->loop, &handlers, s);
-	if (rc == 0 && (rc = cluster_connect(s->c, s->path)) == 0)
-		return;
-	on_down(s, rc);
+	s->h->on_object(s->arg, name, bytes, span_is(m->writer, store_node(s)));
 }
 
 int
 store_new(struct store **out, uv_loop_t *loop, const char *path,
 	  const uint8_t key[PAIRKEY], const struct store_handlers *h, void *arg)
 {
+	static const char *const watched[] = { SECRET_PREFIX, "ddns/",
+					       "acme/challenge/", "node/", NULL };
+	static const struct line_rules rules = { .kind = "ddnsd",
+						 .watched = watched,
+						 .on_object = on_object,
+						 .on_ready = tell_role,
+						 .on_role = tell_role };
 	struct store *s = calloc(1, sizeof(*s));
 	int rc = s == NULL ? E_NOMEM : secrets_new(&s->secrets, key);
 
 	*out = NULL;
+	if (rc == 0 && (rc = line_open(&s->line, loop, path, &rules, s)) < 0)
+		secrets_free(s->secrets);
 	if (rc < 0) {
 		free(s);
 		return rc;
 	}
-	s->loop = loop;
 	s->h = h;
 	s->arg = arg;
-	snprintf(s->path, sizeof(s->path), "%s", path);
-	uv_timer_init(loop, &s->again);
-	s->again.data = s;
-	uv_timer_start(&s->again, connect_now, 0, 0);
 	*out = s;
 	return 0;
 }
@@ -216,7 +121,8 @@ store_new(struct store **out, uv_loop_t *loop, const char *path,
 static void
 on_closed(uv_handle_t *h)
 {
-	struct store *s = h->data;
+	struct line *l = h->data;
+	struct store *s = l->arg;
 
 	secrets_free(s->secrets);
 	free(s);
@@ -225,11 +131,8 @@ on_closed(uv_handle_t *h)
 void
 store_free(struct store *s)
 {
-	if (s == NULL)
-		return;
-	cluster_free(s->c);
-	s->c = NULL;
-	uv_close((uv_handle_t *)&s->again, on_closed);
+	if (s != NULL)
+		line_close(&s->line, on_closed);
 }
 
 /* ---- saying ---- */
@@ -263,11 +166,11 @@ ask(struct store *s, const struct cluster_msg *m, bool is_a_proof,
     struct store_wait **out, store_done done, void *arg)
 {
 	struct store_wait *w = calloc(1, sizeof(*w));
-	int rc = w == NULL ? E_NOMEM : s->c == NULL ? E_CLOSED : 0;
+	int rc = w == NULL ? E_NOMEM : 0;
 
 	if (rc == 0) {
 		*w = (struct store_wait){ done, arg, is_a_proof };
-		rc = cluster_call(s->c, m, on_answered, w);
+		rc = line_call(&s->line, m, on_answered, w);
 	}
 	if (rc < 0)
 		free(w);
@@ -316,9 +219,5 @@ store_event(struct store *s, const char *name, const char *fmt, ...)
 	va_end(ap);
 	log_line(strcmp(name, "ddns_updated") == 0 ? LOG_L_INFO : LOG_L_WARN, 0,
 		 "%s: %s", name, text);
-	struct cluster_msg m = { .type = CLUSTER_EVENT,
-				 .name = span_str(name),
-				 .bytes = span_str(text) };
-	if (s->c != NULL)
-		(void)cluster_call(s->c, &m, NULL, NULL);
+	line_event(&s->line, name, text);
 }
