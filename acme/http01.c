@@ -5,6 +5,7 @@
 #include "common/http.h"
 #include "common/ip.h"
 #include "common/log.h"
+#include "common/routing.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -13,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PORT = 80, ANSWER_ROOM = 2048, LINE = 512 };
+enum { PORT = 80, ANSWER_ROOM = 2048 };
 
 static const char prefix[] = "/.well-known/acme-challenge/";
 
@@ -268,24 +269,6 @@ add_listener(struct http01 *h, const struct ip_addr *a)
 	return 0;
 }
 
-/* The interface of the default route, for an uplink without one in its settings. */
-static void
-default_interface(char out[IF_NAMESIZE])
-{
-	FILE *f = fopen("/proc/net/route", "re");
-	char line[LINE], name[IF_NAMESIZE];
-	unsigned long to, mask;
-
-	out[0] = '\0';
-	while (f != NULL && out[0] == '\0' && fgets(line, sizeof(line), f) != NULL)
-		if (sscanf(line, "%15s %lx %*x %*x %*d %*d %*d %lx", name, &to,
-			   &mask) == 3 &&
-		    to == 0 && mask == 0)
-			memcpy(out, name, sizeof(name));
-	if (f != NULL)
-		fclose(f);
-}
-
 static bool
 is_uplink(const struct config *c, const char *ifname)
 {
@@ -295,8 +278,9 @@ is_uplink(const struct config *c, const char *ifname)
 		if (!c->wan[i].service)
 			continue;
 		snprintf(own, sizeof(own), "%s", c->wan[i].ifname);
-		if (own[0] == '\0')
-			default_interface(own);
+		/* Without one in its settings: that of the default route. */
+		if (own[0] == '\0' && routing_default_ifname(own) < 0)
+			continue;
 		if (strcmp(own, ifname) == 0)
 			return true;
 	}

@@ -70,5 +70,7 @@ vpnd_start
 ok "SIGTERM: serves again" within 15 vpnd_serves
 ok "SIGTERM: both clients work again" within 40 works
 is "SIGTERM: same address" "$(session_get alice addr4)" "$addr"
+# Who says goodbye while it is away is not heard.
+ok "SIGTERM: the third is back, too" within 40 sessions_are 3
 for c in c1 c2 c3; do client_down $c; done
 ok "all sessions end" within 5 sessions_are 0
