@@ -105,18 +105,18 @@ deps-test:
 	@deploy/setup test
 
 check: deps-test
-	@$(MAKE) --no-print-directory -j$(JOBS) all units
+	@$(MAKE) --no-print-directory -j$(JOBS) all perfs units
 	@$(PROVE) $(units) $(tests)
 units: $(units)
 unit: units
 	@$(PROVE) $(units)
-system: all
+system: all perfs
 	@$(PROVE) $(tests)
 
 # Which requirement is tested where, with what result; runs the tests whose result is
 # missing or old.
 requirements: deps-test
-	@$(MAKE) --no-print-directory -j$(JOBS) all units
+	@$(MAKE) --no-print-directory -j$(JOBS) all perfs units
 	@stale=$$(tests/requirements --stale $(units) $(tests)); \
 	 [ -z "$$stale" ] || $(PROVE) $$stale || true
 	@tests/requirements
