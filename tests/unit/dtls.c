@@ -331,6 +331,126 @@ our_nonces_stay_clear_of_openssls(void)
 	}
 }
 
+/* The nonces of all records that left under one key. */
+struct nonces {
+	uint64_t n[64];
+	unsigned count;
+	bool is_unique;
+};
+
+static void
+note_nonce(struct nonces *all, const uint8_t *explicit_part)
+{
+	uint64_t v = 0;
+
+	for (int i = 0; i < 8; i++)
+		v = v << 8 | explicit_part[i];
+	for (unsigned i = 0; i < all->count; i++)
+		all->is_unique &= all->n[i] != v;
+	all->n[all->count++ % 64] = v;
+}
+
+static void
+seal_some(struct peer *c, struct record_tx *tx, struct nonces *all, const char *why)
+{
+	uint8_t buf[256], got[256];
+	int same = 0;
+	size_t n;
+
+	for (uint8_t i = 0; i < 8; i++) {
+		memset(buf + RECORD_HEADROOM, 1 + i, 20);
+		record_seal(tx, buf + RECORD_HEADROOM, 20, &n);
+		note_nonce(all, buf + 13);
+		wire_send(&c->to_client, span_of(buf, n));
+		same += SSL_read(c->ssl, got, sizeof(got)) == 20 && got[0] == 1 + i;
+	}
+	ERR_clear_error();
+	is_int(same, 8, "%s: OpenSSL reads them", why);
+}
+
+static size_t
+client_says(struct peer *c, const char *what, uint8_t out[256])
+{
+	uint8_t *p;
+	size_t n;
+
+	SSL_write(c->ssl, what, (int)strlen(what));
+	if (!wire_take(&c->to_server, &p, &n) || n > 256)
+		return 0;
+	memcpy(out, p, n);
+	return n;
+}
+
+static void
+a_channel_that_moves_takes_no_nonce_and_no_record_twice(const struct how *how)
+{
+	struct peer c;
+	struct record_material m = { 0 }, as_read = { 0 };
+	struct record_tx tx, tx2;
+	struct record_rx rx, rx2;
+	struct nonces all = { .is_unique = true };
+	uint8_t bytes[RECORD_MATERIAL], late[256], last[256], next[256], copy[256],
+		type;
+	struct span out;
+
+	peer_new(&c, how);
+	struct dtls *d = server_new(&c, how);
+	is_int(dtls_material(d, &m), E_INVAL, "%s: no keys before the handshake",
+	       how->cipher);
+	talk(&c, d);
+	unsigned fin = (c.to_client.in - 1) % 16;
+	note_nonce(&all, c.to_client.d[fin] + c.to_client.n[fin] - 61 + 13);
+	is_int(dtls_material(d, &m), 0, "%s: its keys", how->cipher);
+	is_int(dtls_keys(d, &tx, &rx), 0, "are in use");
+	record_material_write(&m, bytes);
+	is_int(record_material_read(bytes, &as_read), 0, "and travel");
+	for (int move = 0; move < 4; move++) {
+		seal_some(&c, &tx, &all, how->cipher);
+		size_t late_n = client_says(&c, "late", late);
+		size_t n = client_says(&c, "last", last);
+		memcpy(copy, last, n);
+		is_int(record_open(&rx, copy, n, &type, &out), 0, "the last one here");
+		is_int(record_resume(&tx2, &rx2, &as_read, tx.seq, record_rx_top(&rx)),
+		       0, "move %d", move);
+		is_int(record_open(&rx2, last, n, &type, &out), E_STALE,
+		       "what was taken there is not taken here");
+		is_int(record_open(&rx2, late, late_n, &type, &out), E_STALE,
+		       "nor what may have been");
+		n = client_says(&c, "next", next);
+		is_int(record_open(&rx2, next, n, &type, &out), 0, "the next one is");
+		ok(span_is(out, "next"), "as it was said");
+		record_tx_free(&tx);
+		record_rx_free(&rx);
+		tx = tx2;
+		rx = rx2;
+	}
+	seal_some(&c, &tx, &all, how->cipher);
+	ok(all.is_unique, "%s: no nonce of %u was used twice, OpenSSL's own included",
+	   how->cipher, all.count);
+	is_int(record_resume(&tx2, &rx2, &m, 0, 0), E_PROTO, "a number before ours");
+	is_int(record_resume(&tx2, &rx2, &m, UINT64_MAX, 0), E_PROTO, "none is left");
+	bytes[0] = 24;
+	is_int(record_material_read(bytes, &m), E_PROTO, "a key of 24 bytes");
+	record_tx_free(&tx);
+	record_rx_free(&rx);
+	dtls_free(d);
+	peer_free(&c);
+}
+
+static void
+channels_move(void)
+{
+	static const struct how table[] = {
+		{ .mode = DTLS_RESUME, .cipher = "AES256-GCM-SHA384", .suite = 0x009d },
+		{ .mode = DTLS_RESUME, .cipher = "AES128-GCM-SHA256", .suite = 0x009c },
+		{ .mode = DTLS_PSK, .cipher = "PSK-AES256-GCM-SHA384" },
+		{ .mode = DTLS_PSK, .cipher = "PSK-AES128-GCM-SHA256" },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		a_channel_that_moves_takes_no_nonce_and_no_record_twice(&table[i]);
+}
+
 static void
 a_lost_final_flight_is_sent_again(void)
 {
@@ -731,6 +851,7 @@ main(void)
 
 	both_modes_and_key_sizes_shake_hands_and_carry_data();
 	our_nonces_stay_clear_of_openssls();
+	channels_move();
 	a_lost_final_flight_is_sent_again();
 	data_may_overtake_the_clients_finished();
 	a_lost_first_answer_is_sent_again_for_a_repeated_hello();
