@@ -32,6 +32,7 @@ static struct lab {
 	struct claims borrowed; /* the last address of the other half, and how many */
 	unsigned told_borrowed;
 	const char *device; /* of the next logins; NULL: none */
+	bool wants4_only;   /* the next tunnels */
 } lab;
 
 static void
@@ -197,7 +198,7 @@ lab_connect(unsigned w, const char *token)
 {
 	struct ipc_tunnel_ask m = { .id = ++lab.next_id,
 				    .wants4 = 1,
-				    .wants6 = 1,
+				    .wants6 = !lab.wants4_only,
 				    .mtu = 1400,
 				    .dtls_mode = DTLS_PSK,
 				    .agent = "Open AnyConnect VPN Agent v9.01" };

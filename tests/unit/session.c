@@ -98,6 +98,36 @@ a_newer_connection_displaces_the_older(void)
 	lab_down();
 }
 
+/* A worker keeps the packets of who has IPv6 at 1280 bytes and more. */
+static void
+a_worker_of_dtls_learns_the_addresses_that_were_granted(void)
+{
+	for (int only4 = 0; only4 < 2; only4++) {
+		lab_up();
+		lab.wants4_only = only4;
+		lab_login("alice", token);
+		lab_connect(0, token);
+		struct ipc_tunnel_grant g = lab_grant();
+		struct ipc_dtls_ask ask = { .id = 5 };
+		memcpy(ask.dtls_id, g.dtls_id, IPC_DTLS_ID);
+		session_dtls_ask(lab.t, 2, &ask);
+		struct ipc_dtls_secret s = lab.last[IPC_dtls_secret].dtls_secret;
+		ok(ip_eq(&s.addr4, &g.addr4) && g.addr4.family == 4, "IPv4");
+		ok(ip_eq(&s.addr6, &g.addr6), "IPv6, or none");
+		is_int(s.addr6.family, only4 ? 0 : 6, "as it was asked for");
+		dtls_up(2, g);
+		struct ipc_dtls_give m = { .worker = 1, .slot = g.slot, .gen = g.gen };
+		memcpy(m.dtls_id, g.dtls_id, IPC_DTLS_ID);
+		session_dtls_give(lab.t, 2, &m);
+		struct ipc_dtls_take a = lab.last[IPC_dtls_take].dtls_take;
+		is_int(a.slot, g.slot, "given to another worker");
+		ok(ip_eq(&a.addr4, &g.addr4) && ip_eq(&a.addr6, &g.addr6),
+		   "which learns the same");
+		lab.wants4_only = false;
+		lab_down();
+	}
+}
+
 static void
 dtls_steers_the_route_and_gives_it_back(void)
 {
@@ -473,6 +503,7 @@ main(void)
 	a_login_becomes_a_tunnel_with_both_addresses();
 	a_reconnect_keeps_everything_and_changes_the_dtls_id();
 	a_newer_connection_displaces_the_older();
+	a_worker_of_dtls_learns_the_addresses_that_were_granted();
 	dtls_steers_the_route_and_gives_it_back();
 	a_dead_worker_takes_only_what_it_carried();
 	logout_ends_at_once_or_lingers();

@@ -90,6 +90,7 @@ struct session {
 	uint16_t mtu, tls_version;
 	char tls_cipher[48];
 	bool has_tls;
+	bool lacks6; /* it asked for no IPv6 address; not known after our restart */
 	unsigned tls_worker;
 	uint32_t conn; /* id of the tunnel_ask that is up; 0 after our restart */
 

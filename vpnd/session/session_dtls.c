@@ -4,6 +4,16 @@
 
 #include <openssl/crypto.h>
 
+/* As the grant had it: a worker keeps the packets of who has IPv6 at 1280 bytes and
+ * more, however small the path is. */
+static struct ip_addr
+granted6(const struct session *s)
+{
+	const struct ip_addr none = { .family = 0 };
+
+	return s->lacks6 ? none : s->claims.addr6;
+}
+
 void
 session_dtls_ask(struct session_table *t, unsigned w, const struct ipc_dtls_ask *m)
 {
@@ -18,7 +28,7 @@ session_dtls_ask(struct session_table *t, unsigned w, const struct ipc_dtls_ask 
 		a.mode = s->dtls_mode;
 		a.cipher = s->dtls_cipher;
 		a.addr4 = s->claims.addr4;
-		a.addr6 = s->claims.addr6;
+		a.addr6 = granted6(s);
 		a.mtu = s->mtu;
 		a.platform = s->claims.platform;
 		memcpy(a.sid, s->claims.sid, sizeof(a.sid));
@@ -104,7 +114,7 @@ session_dtls_give(struct session_table *t, unsigned w, const struct ipc_dtls_giv
 				   .tx_seq = m->tx_seq,
 				   .rx_top = m->rx_top,
 				   .addr4 = s->claims.addr4,
-				   .addr6 = s->claims.addr6,
+				   .addr6 = granted6(s),
 				   .mtu = s->mtu,
 				   .platform = s->claims.platform };
 	memcpy(a.dtls_id, m->dtls_id, sizeof(a.dtls_id));

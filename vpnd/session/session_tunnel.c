@@ -132,6 +132,7 @@ admit(struct session_table *t, struct session *s, unsigned w,
 	if (session_has_dtls(s))
 		session_dtls_link(t, s);
 	s->has_tls = true;
+	s->lacks6 = !m->wants6;
 	s->tls_worker = w;
 	s->conn = m->id;
 	session_move(t, s, MOVE_CONNECT, &(struct cause){ .now = now });
