@@ -920,6 +920,13 @@ flood_text(const char *kind, uint8_t *text)
 		text[1 + 9] = IPPROTO_UDP;
 		put32(text + 1 + IP4_ADDRESSES, 0x0a090807);
 		put32(text + 1 + IP4_ADDRESSES + 4, 0x0a0a0064);
+		/* Nothing else may be wrong with it: a datagram to port 9, that would
+		 * arrive. */
+		if (kind[0] == 'f') {
+			checksum_put(text + 1 + 10, checksum_sum(text + 1, 20));
+			put32(text + 1 + 20, 9u << 16 | 9);
+			put16(text + 1 + 24, 80);
+		}
 	}
 	return 101;
 }
