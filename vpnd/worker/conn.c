@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 enum { BUSY_MS = 1000, PLAIN_BYTES = 16384 + 256, PEND_MAX = 65536, SPARE_MAX = 64 };
+enum { PATH_MIN4 = 576, PATH_MIN6 = 1280 };
 
 static const char *const state_name[CONN_STATES] = {
 	[CONN_HANDSHAKE] = "handshake", [CONN_REQUEST] = "request",
@@ -681,16 +682,19 @@ on_ready(uv_poll_t *poll, int status, int events)
 	}
 }
 
+/* Of a connection that was idle while its route went away the kernel says 68, and an
+ * IPv6 path is never smaller than 1280 (RFC 8200 5). What lies below these is no path
+ * that DTLS would pass. */
 unsigned
 conn_path_mtu(const struct conn *c)
 {
-	int mtu = 0;
+	int mtu = 0, least = c->local.family == 4 ? PATH_MIN4 : PATH_MIN6;
 	socklen_t n = sizeof(mtu);
 	int rc = c->local.family == 4
 			 ? getsockopt(c->fd, IPPROTO_IP, IP_MTU, &mtu, &n)
 			 : getsockopt(c->fd, IPPROTO_IPV6, IPV6_MTU, &mtu, &n);
 
-	return rc == 0 && mtu > 0 ? (unsigned)mtu : 0;
+	return rc == 0 && mtu >= least ? (unsigned)mtu : 0;
 }
 
 void

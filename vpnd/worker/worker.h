@@ -283,7 +283,7 @@ bool conn_has_room(const struct conn *c, size_t n);
 void conn_flush(struct conn *c);
 /* Go on with what waited while we asked someone. */
 void conn_resume(struct conn *c);
-/* The path MTU that the kernel knows for this connection, 0 if none. */
+/* The path MTU that the kernel knows for this connection, 0 if none worth believing. */
 unsigned conn_path_mtu(const struct conn *c);
 /* It is a stranger no more. */
 void conn_is_tunnel(struct conn *c);
