@@ -61,15 +61,16 @@ keys_asked() { # AFTER HOW MANY
 	printf 'STF\1\0\0\3\0' >&8
 	within 5 got_more '<<< TLS 1.3.*KeyUpdate' "$1"
 }
+answered() { [ "$(grep -acP 'STF\x01@\x00\x04' "$LAB/tls.log")" -gt 0 ]; }
 data_comes() { # NAME: frames from the LAN go on being read
 	local n; n=$(got STF)
-	in_lan ping -q -c 5 -i 0.05 -W 1 "$inner" > /dev/null 2>&1
+	in_lan ping -q -c 5 -i 0.05 -W 1 -s 1000 "$inner" > /dev/null 2>&1
 	ok "$1" within 5 got_more STF $((n + 4))
 }
-tls_tunnel() { # SUITE
+tls_tunnel() { # SUITE [s_client options]
 	local token; token=$(raw_token carol secret-c)
 	rm -f "$LAB/tls.in"; mkfifo "$LAB/tls.in"; : > "$LAB/tls.log"
-	in_client openssl s_client -connect "$SERVER:$PORT" -msg -ciphersuites "$1" \
+	in_client openssl s_client -connect "$SERVER:$PORT" -msg -ciphersuites "$@" \
 		< "$LAB/tls.in" > "$LAB/tls.log" 2>&1 &
 	exec 8> "$LAB/tls.in"
 	within 5 got_more '^New, TLSv1.3' 0
@@ -85,6 +86,8 @@ for suite in TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305
 	data_comes "data after them"
 	ok "and again" keys_asked 1
 	data_comes "data after those"
+	{ printf 'STF\1\100\0\3\0'; head -c 16384 /dev/zero | tr '\0' a; } >&8
+	ok "the largest DPD request is answered" within 5 answered
 	exec 8>&-
 	tls_tunnel $suite
 	ok "$suite: new keys before any data" keys_asked 0
@@ -93,4 +96,7 @@ for suite in TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305
 	data_comes "and data again"
 	exec 8>&-
 done
+tls_tunnel TLS_AES_128_GCM_SHA256 -maxfraglen 512
+data_comes "a client that takes small records only"
+exec 8>&-
 lab_end

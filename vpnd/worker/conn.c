@@ -349,28 +349,29 @@ conn_slot(struct conn *c, size_t n)
 }
 
 static int
-write_openssl(struct conn *c, struct span text)
+write_record(struct conn *c, struct span text)
 {
-	while (text.n > 0) {
-		size_t k = text.n < TLSTX_TEXT_MAX ? text.n : TLSTX_TEXT_MAX;
-		if (SSL_write(c->ssl, text.p, (int)k) != (int)k) {
-			ERR_clear_error();
-			return E_LIMIT;
-		}
-		text.p += k;
-		text.n -= k;
-	}
-	return 0;
+	if (c->tx != NULL)
+		return seal(c, TLSTX_DATA, text);
+	if (SSL_write(c->ssl, text.p, (int)text.n) == (int)text.n)
+		return 0;
+	ERR_clear_error();
+	return E_LIMIT;
 }
 
 int
 conn_write(struct conn *c, struct span text)
 {
-	int rc = c->tx != NULL ? seal(c, TLSTX_DATA, text) : write_openssl(c, text);
-
-	if (rc == 0)
-		c->sent_ms = c->w->now_ms;
-	return rc;
+	while (text.n > 0) {
+		size_t n = text.n < TLSTX_TEXT_MAX ? text.n : TLSTX_TEXT_MAX;
+		int rc = write_record(c, span_of(text.p, n));
+		if (rc < 0)
+			return rc;
+		text.p += n;
+		text.n -= n;
+	}
+	c->sent_ms = c->w->now_ms;
+	return 0;
 }
 
 /* close_notify, into the queue. */

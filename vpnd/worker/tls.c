@@ -273,6 +273,10 @@ on_secret(const SSL *ssl, const char *line)
 
 	if (tlstx_secret_read(line, &secret) < 0)
 		return;
+	/* Who wants smaller records (RFC 6066 4) gets OpenSSL's. */
+	if (SSL_SESSION_get_max_fragment_length(SSL_get_session(ssl)) !=
+	    TLSEXT_max_fragment_length_DISABLED)
+		return;
 	switch (SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl))) {
 	case TLS_AES_128_GCM_ID:
 	case TLS_AES_256_GCM_ID: c->tls_secret = secret; break;
