@@ -402,10 +402,11 @@ ping_start() { # NS ADDR
 	bg_ns $1 ping -n -i 0.05 -W 1 $2 > "$LAB/ping.txt" 2>&1
 	lab_ping=$BG
 }
-ping_lost() { # prints the number of echoes that never came
+ping_lost() { # prints the number of echoes that never came; the last one is still on its way
 	kill -INT $lab_ping; within 3 test ! -e /proc/$lab_ping
-	sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 - \2/p' "$LAB/ping.txt" |
-		{ read -r sum && echo $((sum)) || echo unknown; }
+	awk '/icmp_seq=/ { sub(/.*icmp_seq=/, ""); last = $1 }
+		/packets transmitted/ { n = $1 - $4; told = 1; if (n > 0 && last < $1) n-- }
+		END { print told ? n : "unknown" }' "$LAB/ping.txt"
 }
 
 # ---- trouble ----------------------------------------------------------------
