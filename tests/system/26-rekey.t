@@ -5,7 +5,7 @@
 . "$(dirname "$0")/../lib/lab.sh"
 . "$(dirname "$0")/../lib/raw.sh"
 lab_up || bail "no lab"
-vpnd_up 'server { workers = 2 }
+vpnd_up 'server { workers = 2  log_debug = true }
 client_connection { dpd = 30  rekey = 6  keepalive = 3 }' || bail "no vpnd"
 user_add alice secret-a
 user_add bob secret-b
@@ -52,6 +52,7 @@ is "it is one session" "$(ctl -j sessions | jq '[.sessions[] | select(.user == "
 # TLS 1.3's own rekey (RFC 8446 4.6.3). s_client takes a line that begins with K for the
 # wish to have both sides' keys changed, sends it before what it has to say next (here a
 # DPD request), and tells what messages come.
+client_down c1
 user_add carol secret-c
 got() { grep -ac "$1" "$LAB/tls.log"; }
 got_more() { [ "$(got "$1")" -gt "$2" ]; }
@@ -78,6 +79,8 @@ tls_tunnel() { # SUITE [s_client options]
 	within 5 got_more '^X-CSTP-Address:' 0
 	inner=$(sed -n 's/^X-CSTP-Address: \([0-9.]*\).*/\1/p' "$LAB/tls.log" | head -1)
 }
+ours() { grep -c 'seals its own records' "$LAB/vpnd.log"; }
+before=$(ours)
 for suite in TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256; do
 	tls_tunnel $suite
 	like "$suite: a tunnel" "$inner" '^10\.'
@@ -96,7 +99,9 @@ for suite in TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305
 	data_comes "and data again"
 	exec 8>&-
 done
+is "records are sealed without OpenSSL where it can be" "$(ours)" $((before + 2))
 tls_tunnel TLS_AES_128_GCM_SHA256 -maxfraglen 512
 data_comes "a client that takes small records only"
+is "which are OpenSSL's" "$(ours)" $((before + 2))
 exec 8>&-
 lab_end

@@ -334,10 +334,13 @@ conn_expect_much(struct conn *c)
 {
 	if (c->tx != NULL)
 		return;
-	if (c->tls_secret.n != 0 && tlstx_new(&c->tx, &c->tls_secret, c->tls_sent) == 0)
+	if (c->tls_secret.n != 0 &&
+	    tlstx_new(&c->tx, &c->tls_secret, c->tls_sent) == 0) {
 		OPENSSL_cleanse(&c->tls_secret, sizeof(c->tls_secret));
-	else
+		log_debug(c->tunnel->sid32, "conn %08x: seals its own records", c->id);
+	} else {
 		keep_buffers(c);
+	}
 }
 
 uint8_t *
