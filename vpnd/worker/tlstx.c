@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH cryptsetup-OpenSSL-exception */
 #include "vpnd/worker/tlstx.h"
 
+#include "common/b64.h"
 #include "common/err.h"
 #include "common/wr.h"
 #include "vpnd/worker/gcm.h"
@@ -37,19 +38,6 @@ struct tlstx {
 	uint8_t iv[GCM_IV];
 };
 
-static int
-hex_read(const char *hex, size_t n, uint8_t *out)
-{
-	for (size_t i = 0; i < n; i++) {
-		int high = OPENSSL_hexchar2int((unsigned char)hex[2 * i]);
-		int low = OPENSSL_hexchar2int((unsigned char)hex[2 * i + 1]);
-		if (high < 0 || low < 0)
-			return E_PROTO;
-		out[i] = (uint8_t)(high << 4 | low);
-	}
-	return 0;
-}
-
 int
 tlstx_secret_read(const char *line, struct tlstx_secret *out)
 {
@@ -63,7 +51,7 @@ tlstx_secret_read(const char *line, struct tlstx_secret *out)
 	if (strlen(hex) % 2 != 0 || (n != SECRET_256 && n != SECRET_384))
 		return E_PROTO;
 	out->n = n;
-	return hex_read(hex, n, out->b);
+	return hex_decode(out->b, n, span_str(hex));
 }
 
 /* HKDF-Expand-Label with an empty context (RFC 8446 7.1). All that is asked for here
@@ -165,8 +153,7 @@ tlstx_seal(struct tlstx *tx, enum tlstx_type type, uint8_t *text, size_t n,
 	for (unsigned i = 0; i < 8; i++)
 		nonce[GCM_IV - 1 - i] ^= (uint8_t)(tx->seq >> (8 * i));
 	tx->seq++;
-	if (!gcm_seal_with(tx->gcm, nonce,
-			   (struct span){ .p = record, .n = TLSTX_HEAD }, text, n + 1))
+	if (!gcm_seal_with(tx->gcm, nonce, span_of(record, TLSTX_HEAD), text, n + 1))
 		return E_TLS;
 	*total = TLSTX_HEAD + n + TLSTX_TAIL;
 	return 0;

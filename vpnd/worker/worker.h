@@ -288,6 +288,7 @@ unsigned conn_path_mtu(const struct conn *c);
 /* It is a stranger no more. */
 void conn_is_tunnel(struct conn *c);
 void conn_tick(struct conn *c);
+
 /* login.c: everything HTTP before the tunnel */
 int login_new(struct login **out);
 void login_free(struct login *l);
