@@ -39,16 +39,15 @@ raw_login() { # USER PASSWORD: the last answer
 raw_token() { # USER PASSWORD
 	raw_login "$@" | grep -o '<session-token>[^<]*' | sed 's/.*>//'
 }
-# The status line and headers that answer a CONNECT with this token.
-raw_connect() { # TOKEN [HEADER LINES...]
+raw_request() { # TOKEN [HEADER LINES...]: a CONNECT with this token
 	local token=$1 h; shift
-	{
-		printf 'CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\n'
-		printf 'User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n'
-		printf 'Cookie: webvpn=%s\r\nX-CSTP-Version: 1\r\nX-CSTP-Base-MTU: 1500\r\n' "$token"
-		printf 'X-CSTP-MTU: 1390\r\nX-CSTP-Address-Type: IPv6,IPv4\r\n'
-		printf 'X-CSTP-Full-IPv6-Capability: true\r\n'
-		for h; do printf '%s\r\n' "$h"; done
-		printf '\r\n'
-	} | tls_send | tr -d '\r\0'
+	printf 'CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\n'
+	printf 'User-Agent: Open AnyConnect VPN Agent v9.01-3\r\n'
+	printf 'Cookie: webvpn=%s\r\nX-CSTP-Version: 1\r\nX-CSTP-Base-MTU: 1500\r\n' "$token"
+	printf 'X-CSTP-MTU: 1390\r\nX-CSTP-Address-Type: IPv6,IPv4\r\n'
+	printf 'X-CSTP-Full-IPv6-Capability: true\r\n'
+	for h; do printf '%s\r\n' "$h"; done
+	printf '\r\n'
 }
+# The status line and headers that answer it.
+raw_connect() { raw_request "$@" | tls_send | tr -d '\r\0'; }

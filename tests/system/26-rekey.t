@@ -75,7 +75,7 @@ tls_tunnel() { # SUITE [s_client options]
 		< "$LAB/tls.in" > "$LAB/tls.log" 2>&1 &
 	exec 8> "$LAB/tls.in"
 	within 5 got_more '^New, TLSv1.3' 0
-	printf 'CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nUser-Agent: Open AnyConnect VPN Agent v9.01-3\r\nCookie: webvpn=%s\r\nX-CSTP-Version: 1\r\nX-CSTP-Base-MTU: 1500\r\nX-CSTP-Address-Type: IPv4\r\n\r\n' "$token" >&8
+	raw_request "$token" >&8
 	within 5 got_more '^X-CSTP-Address:' 0
 	inner=$(sed -n 's/^X-CSTP-Address: \([0-9.]*\).*/\1/p' "$LAB/tls.log" | head -1)
 }

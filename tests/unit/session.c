@@ -24,6 +24,16 @@ dtls_up(unsigned w, struct ipc_tunnel_grant g)
 	session_dtls_up(lab.t, w, &m);
 }
 
+/* A worker met this tunnel's DTLS id in a hello; what it is told. */
+static struct ipc_dtls_secret
+dtls_ask(unsigned w, struct ipc_tunnel_grant g)
+{
+	struct ipc_dtls_ask m = { .id = 5 };
+	memcpy(m.dtls_id, g.dtls_id, sizeof(m.dtls_id));
+	session_dtls_ask(lab.t, w, &m);
+	return lab.last[IPC_dtls_secret].dtls_secret;
+}
+
 static void
 a_login_becomes_a_tunnel_with_both_addresses(void)
 {
@@ -108,10 +118,7 @@ a_worker_of_dtls_learns_the_addresses_that_were_granted(void)
 		lab_login("alice", token);
 		lab_connect(0, token);
 		struct ipc_tunnel_grant g = lab_grant();
-		struct ipc_dtls_ask ask = { .id = 5 };
-		memcpy(ask.dtls_id, g.dtls_id, IPC_DTLS_ID);
-		session_dtls_ask(lab.t, 2, &ask);
-		struct ipc_dtls_secret s = lab.last[IPC_dtls_secret].dtls_secret;
+		struct ipc_dtls_secret s = dtls_ask(2, g);
 		ok(ip_eq(&s.addr4, &g.addr4) && g.addr4.family == 4, "IPv4");
 		ok(ip_eq(&s.addr6, &g.addr6), "IPv6, or none");
 		is_int(s.addr6.family, only4 ? 0 : 6, "as it was asked for");
@@ -135,16 +142,13 @@ dtls_steers_the_route_and_gives_it_back(void)
 	lab_login("alice", token);
 	lab_connect(0, token);
 	struct ipc_tunnel_grant g = lab_grant();
-	struct ipc_dtls_ask ask = { .id = 5 };
-	memcpy(ask.dtls_id, g.dtls_id, IPC_DTLS_ID);
-	session_dtls_ask(lab.t, 2, &ask);
-	struct ipc_dtls_secret s = lab.last[IPC_dtls_secret].dtls_secret;
+	struct ipc_dtls_secret s = dtls_ask(2, g);
 	is_int(s.is_bad, 0, "the id is known");
 	is_int(s.mode, DTLS_PSK, "with its mode");
 	is_str(s.token, token, "and the token for a report");
-	ask.dtls_id[5] ^= 1;
-	session_dtls_ask(lab.t, 2, &ask);
-	is_int(lab.last[IPC_dtls_secret].dtls_secret.is_bad, 1, "another is not");
+	struct ipc_tunnel_grant odd = g;
+	odd.dtls_id[5] ^= 1;
+	is_int(dtls_ask(2, odd).is_bad, 1, "another is not");
 
 	dtls_up(2, g);
 	is_int(route().worker, 2, "DTLS carries the downlink");
@@ -379,10 +383,7 @@ a_restart_of_ours_is_not_noticed(bool with_leases)
 	is_int(lab.sent[IPC_route_set] + lab.sent[IPC_route_del] +
 		       lab.sent[IPC_tunnel_close] + lab.sent[IPC_dtls_drop],
 	       0, "nobody is disturbed");
-	struct ipc_dtls_ask ask = { .id = 5 };
-	memcpy(ask.dtls_id, g.dtls_id, IPC_DTLS_ID);
-	session_dtls_ask(lab.t, 2, &ask);
-	is_int(lab.last[IPC_dtls_secret].dtls_secret.is_bad, 0, "DTLS may start over");
+	is_int(dtls_ask(2, g).is_bad, 0, "DTLS may start over");
 	lab_login("new", token);
 	lab_connect(0, token);
 	struct ipc_tunnel_grant next = lab_grant();
