@@ -396,6 +396,8 @@ header() { # NAME [NS]
 }
 has_dtls() { client_log_has 'Established DTLS connection' ${1:-c1}; }
 inner4() { client_env INTERNAL_IP4_ADDRESS ${1:-c1}; }
+inner6() { client_env INTERNAL_IP6_ADDRESS ${1:-c1} | sed 's|/.*||'; }
+listens() { in_ns $1 ss -lnH${3:-t} "sport = :$2" | grep -q .; } # NS PORT [u]
 pings() { in_ns ${1:-c1} ping -q -c 3 -i 0.05 -W 1 ${2:-10.10.0.100}; }
 # A ping every 50 ms whose loss is counted when it ends.
 ping_start() { # NS ADDR

@@ -49,7 +49,6 @@ ok "limited to 20 Mbit/s" vpnd_reload "$CONFIG
 client_connection { dpd = 30  bandwidth_up = 20000  bandwidth_down = 20000 }"
 head -c 20000000 /dev/urandom > "$LAB/blob"
 want=$(sha256sum < "$LAB/blob")
-listens() { in_ns $1 ss -ltnH "sport = :$2" | grep -q .; }
 bg_ns lan timeout 60 socat -u TCP-LISTEN:7001,reuseaddr OPEN:"$LAB/up",creat,trunc; up=$BG
 bg_ns c1 timeout 60 socat -u TCP-LISTEN:7002,reuseaddr OPEN:"$LAB/down",creat,trunc; down=$BG
 within 3 listens lan 7001; within 3 listens c1 7002

@@ -12,7 +12,6 @@ like "the device carries super-packets" "$(ctl -j status | jq -r .offload)" 'tso
 
 head -c 8000000 /dev/urandom > "$LAB/blob"
 want=$(sha256sum < "$LAB/blob")
-listens() { in_ns $1 ss -ltnH "sport = :$2" | grep -q .; }
 # Both sums must match; PORTs are new each time, so that nothing waits for old ones.
 port=7100
 copy() { # NAME LAN-ADDRESS CLIENT-ADDRESS [BYTES]
@@ -31,7 +30,6 @@ copy() { # NAME LAN-ADDRESS CLIENT-ADDRESS [BYTES]
 	is "$1: LAN to client" "$(sha256sum < "$LAB/down.$rx")" "$sum"
 	rm -f "$LAB/up.$rx" "$LAB/down.$rx"
 }
-inner6() { client_env INTERNAL_IP6_ADDRESS | sed 's|/.*||'; }
 
 ok "a client with DTLS" client_up alice
 within 10 has_dtls

@@ -10,9 +10,7 @@ addressing { ipv6_prefix = "fd77::/64" }' || bail "no vpnd"
 user_add alice secret-a
 user_add bob secret-b
 datagrams=$LAB_ROOT/tests/lib/datagrams
-inner6() { client_env INTERNAL_IP6_ADDRESS ${1:-c1} | sed 's|/.*||'; }
 dropped() { session_get ${1:-alice} dropped; }
-listens() { in_ns $1 ss -lnH${3:-t} "sport = :$2" | grep -q .; }
 
 ok "a client with DTLS" client_up alice
 within 10 has_dtls

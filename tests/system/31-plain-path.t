@@ -21,8 +21,6 @@ ok "it starts without" vpnd_up "$CONFIG"
 is "and says that the plain path runs" "$(offload)" plain
 like "to people, too" "$(ctl status)" 'plain'
 user_add alice secret-a
-inner6() { client_env INTERNAL_IP6_ADDRESS | sed 's|/.*||'; }
-listens() { in_ns $1 ss -lnH${3:-t} "sport = :$2" | grep -q .; }
 head -c 8000000 /dev/urandom > "$LAB/blob"
 port=7300
 copy() { # NAME, NAMESPACE ADDRESS of the receiver, NAMESPACE of the sender
